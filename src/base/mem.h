@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory that holds secrets, and allocation that says no instead of going on. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* Overwrites; never optimised away. */
+void mem_wipe(void *p, size_t len);
+/* Constant time in len. */
+bool mem_equal(const void *a, const void *b, size_t len);
+/* Zeroed; ends the process with a message when memory is out (control side only). */
+void *mem_zalloc(size_t len) __attribute__((returns_nonnull, malloc));
+char *mem_strdup(const char *s) __attribute__((returns_nonnull, malloc));
+
+static inline void mem_cleanup_free(void *p)
+{
+	free(*(void **)p);
+}
+/* For short-lived locals of control code. */
+#define CLEANUP_FREE __attribute__((cleanup(mem_cleanup_free)))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

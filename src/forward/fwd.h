@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The packet path: batches between the TUN device and the network.
+ *
+ *   out: TUN batch -> destination -> binding -> each active SA: cut, number, encapsulate, seal
+ *        -> send batch (segments of one read leave as one UDP_SEGMENT send)
+ *   in:  datagram batch -> SPI -> SA -> replay check -> open -> replay mark -> checks
+ *        -> control, or merged TCP segments -> TUN batch
+ *
+ * It does no system call itself: struct fwd_io is given at creation (platform has the real
+ * one, tests have their own).  One thread (the packet thread, registered with RCU QSBR) calls
+ * fwd_run_*; control calls the others.  No allocation, lock, log or system call per packet.
+ */
+#ifndef FORWARD_FWD_H
+#define FORWARD_FWD_H
+
+#include <linux/virtio_net.h>
+#include <sys/uio.h>
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "forward/drops.h"
+#include "sadb/sadb.h"
+
+#define FWD_FRAMES_MAX	 32    /* TUN frames in one batch */
+#define FWD_DGRAMS_MAX	 32    /* datagrams (before cutting by UDP_GRO) in one batch */
+#define FWD_BUFFER_LEN	 65536 /* of one frame or datagram */
+#define FWD_SEGMENTS_MAX 64    /* UDP_SEGMENT's limit */
+
+/* One TUN read: an IP packet behind its virtio header; may be up to 64 KiB to be cut. */
+struct fwd_frame {
+	struct virtio_net_hdr vh;
+	uint8_t *data; /* given by fwd, FWD_BUFFER_LEN bytes; filled by tun_read */
+	uint32_t len;
+};
+
+/* One TUN write: the pieces follow each other. */
+struct fwd_write {
+	struct virtio_net_hdr vh;
+	struct iovec *iov;
+	int iov_count;
+	bool failed; /* set by tun_write */
+};
+
+/* One read of a packet socket.  Native ESP: the IP header is already removed. */
+struct fwd_dgram {
+	uint8_t *data; /* given by fwd, FWD_BUFFER_LEN bytes */
+	uint32_t len;
+	uint32_t gso_size; /* 0: one packet; else packets of this size, the last may be shorter */
+	uint8_t tos;
+	struct endpoint src;
+};
+
+/* One send on path->sock from path->local to path->remote. */
+struct fwd_send {
+	const struct path *path;
+	const uint8_t *data;
+	uint32_t len;
+	uint32_t gso_size; /* 0: one packet */
+	uint8_t tos;
+	bool df;
+	int error; /* set by send: 0 or errno; EMSGSIZE also sets mtu */
+	uint32_t mtu;
+};
+
+struct fwd_io {
+	void *ctx;
+	/* Each returns how many of n it did; fewer is "nothing (or no room) now". */
+	int (*tun_read)(void *ctx, struct fwd_frame *frames, int n);
+	int (*tun_write)(void *ctx, struct fwd_write *writes, int n);
+	int (*recv)(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n);
+	int (*send)(void *ctx, struct fwd_send *sends, int n);
+	void (*event)(void *ctx); /* wakes control: events are waiting */
+	void (*command)(void *ctx); /* wakes the packet thread: commands are waiting */
+};
+
+enum fwd_df { FWD_DF_COPY, FWD_DF_SET, FWD_DF_CLEAR };
+
+struct fwd_config {
+	struct sadb *sadb; /* borrowed */
+	struct fwd_io io;
+	enum fwd_df df;
+	bool offload;	      /* TUN may be written with GSO headers (merged TCP segments) */
+	struct addr icmp4, icmp6; /* source of packet-too-big messages; none: not sent */
+	/* Inner destinations whose registration messages (UDP port 434 either way, or Mobility
+	 * Header) are control's: home agent addresses (server) or home addresses (terminal). */
+	struct addr own[8];
+	uint8_t own_count;
+};
+
+struct fwd;
+struct fwd *fwd_new(const struct fwd_config *cfg, struct err *err);
+void fwd_free(struct fwd *f); /* no thread runs in it any more */
+
+/* --- the packet thread: one batch each; return how much was done, 0 for nothing */
+unsigned fwd_run_tun(struct fwd *f, usec_t now_us);
+unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us);
+void fwd_run_commands(struct fwd *f, usec_t now_us); /* everything that waits */
+
+/* --- control: what is published */
+/* Packets to prefix go to these (taken); NULL takes the route away.  0 or -ENOMEM. */
+int fwd_route_set(struct fwd *f, const struct prefix *prefix, struct active *active)
+	__attribute__((warn_unused_result));
+
+/* Sends payload (an inner IP packet, or a probe with next header 59) on sa.  hello_epoch not 0:
+ * the space of the SA starts a new epoch with this packet.  false: no room, try later. */
+bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
+		size_t len, uint32_t hello_epoch);
+/* An unencapsulated datagram on path's socket (NAT keepalive, RFC 3948 2.3). path is copied. */
+bool fwd_keepalive(struct fwd *f, const struct path *path);
+/* The peer's numbers continue from a hello: resets the replay window (done by the packet
+ * thread, in order with what follows). */
+bool fwd_reset_window(struct fwd *f, struct space *space, uint64_t top);
+/* Frees sa by rcu once commands that name it are done.  It must be unpublished. */
+void fwd_retire(struct fwd *f, struct sa *sa);
+
+enum fwd_event_kind {
+	FWD_EV_CONTROL,	     /* data: a whole inner IP packet, a registration message */
+	FWD_EV_PROBE,	     /* data: the probe's bytes */
+	FWD_EV_MOVED,	     /* newest packet of the SA came from another source */
+	FWD_EV_SOFT_LIFETIME,
+	FWD_EV_HARD_LIFETIME,
+	FWD_EV_PATH_MTU,     /* outbound SA's path carries at most mtu */
+};
+
+#define FWD_EVENT_DATA_MAX 640
+
+struct fwd_event {
+	enum fwd_event_kind kind;
+	uint32_t spi;	     /* of the SA: inbound, except LIFETIME and PATH_MTU of outbound ones */
+	bool outbound;
+	bool hello;	     /* authenticated with the hello number: number below is E<<32|E */
+	uint64_t number;     /* 64-bit sequence number */
+	struct endpoint src; /* whence the packet came, authenticated */
+	uint8_t tos;
+	uint32_t mtu;
+	usec_t at_us;
+	uint16_t len;
+	uint8_t data[FWD_EVENT_DATA_MAX];
+};
+/* The oldest event or NULL; fwd_event_done gives it back. */
+const struct fwd_event *fwd_event_next(struct fwd *f);
+void fwd_event_done(struct fwd *f);
+
+struct fwd_counters {
+	uint64_t drops[DROP_COUNT];
+	uint64_t out_packets, out_bytes, in_packets, in_bytes; /* inner */
+	uint64_t out_sends, in_recvs, tun_reads, tun_writes;   /* I/O units: how well batches work */
+	uint64_t keepalives, duplicates;
+};
+void fwd_counters(const struct fwd *f, struct fwd_counters *out);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The home server's side of registration and its mobility bindings (RFC 5944 3.8, RFC 6275
+ * 10.3).  Sans-I/O: it is given messages, events and the time, and calls back.
+ *
+ * A binding maps a home address to the connections that are active for it.  Everything that
+ * changes one goes through one function inside (explicit request, authenticated data,
+ * completed setup), which records why.
+ */
+#ifndef MOBILITY_REGISTRAR_H
+#define MOBILITY_REGISTRAR_H
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "mobility/moves.h"
+#include "sadb/conn.h"
+
+#define REGISTRAR_HOMES_MAX 4
+#define REGISTRAR_KEY_MAX   64
+
+enum binding_why { BINDING_BY_REQUEST, BINDING_BY_DATA, BINDING_BY_SETUP };
+const char *binding_why_text(enum binding_why w);
+
+/* A terminal as the home server's configuration has it. */
+struct registrar_terminal {
+	char name[CONN_NAME_MAX];
+	uint8_t home_count;
+	struct addr homes[REGISTRAR_HOMES_MAX]; /* each has its own binding */
+	uint8_t prefix_count;			/* behind the terminal; follow homes[0] */
+	struct prefix prefixes[PEER_PREFIXES_MAX];
+	uint32_t mn_ha_spi; /* >= 256 */
+	uint8_t mn_ha_key[REGISTRAR_KEY_MAX];
+	size_t mn_ha_key_len;
+	uint16_t lifetime_max_s;
+	uint8_t connections_max; /* active at once; 1: no simultaneous bindings */
+	struct peer *peer;	 /* borrowed */
+	/* Kept by the registrar: */
+	uint64_t last_identification; /* highest accepted */
+	struct registrar_terminal *next;
+};
+
+struct binding {
+	struct addr home;
+	struct registrar_terminal *terminal;
+	uint8_t count;
+	struct conn *conns[ACTIVE_MAX];
+	enum binding_why why;
+	usec_t since_us, expires_us; /* USEC_NEVER: infinite */
+	uint16_t lifetime_s;
+	uint16_t sequence; /* last Binding Update's */
+	bool has_sequence;
+	struct binding *next;
+};
+
+/* What a message came with. */
+struct registrar_arrival {
+	struct conn *conn;
+	struct addr src, dst; /* inner */
+	bool hello;	      /* it announced a new epoch (number is E<<32|E) */
+	uint64_t number;
+	usec_t now_us;
+	uint64_t wall_us;
+};
+
+struct registrar_ops {
+	void *ctx;
+	/* An inner payload (UDP 434 payload, or a Mobility Header message) to the terminal, on
+	 * conn, from src to dst; `port` is the terminal's UDP port.  hello: begin a new epoch. */
+	void (*send_reply4)(void *ctx, struct conn *conn, const struct addr *src,
+			    const struct addr *dst, uint16_t port, const uint8_t *msg, size_t len,
+			    bool hello);
+	void (*send_reply6)(void *ctx, struct conn *conn, const struct addr *src,
+			    const struct addr *dst, const uint8_t *msg, size_t len, bool hello);
+	/* The binding is as it should be published now (count 0: gone).  Called before the reply
+	 * is sent, so that packets go the new way at once. */
+	void (*binding_changed)(void *ctx, const struct binding *b);
+	/* Numbers of this peer go on from a hello: reset its window. */
+	void (*epoch_accepted)(void *ctx, struct conn *conn, uint64_t number);
+	/* Epoch (high half) of the numbers we send to this peer now. */
+	uint32_t (*epoch_sent)(void *ctx, struct conn *conn);
+};
+
+struct registrar_counters {
+	uint64_t requests, accepted, denied[256], silent, deregistrations, expired;
+};
+
+struct registrar;
+/* home_agents: our inner addresses (at most 8, copied).  moves, table: borrowed. */
+struct registrar *registrar_new(const struct registrar_ops *ops, const struct addr *home_agents,
+				uint8_t home_agent_count, struct conn_table *table,
+				struct moves *moves, const struct log *log);
+void registrar_free(struct registrar *r);
+
+/* Takes t (mem_zalloc).  -EEXIST: a home address or MN-HA SPI is taken. */
+int registrar_add(struct registrar *r, struct registrar_terminal *t)
+	__attribute__((warn_unused_result));
+void registrar_remove(struct registrar *r, struct registrar_terminal *t); /* with its bindings */
+struct registrar_terminal *registrar_find(struct registrar *r, const char *name);
+
+/* A UDP payload that came to port 434; sport is the sender's port. */
+void registrar_request4(struct registrar *r, const struct registrar_arrival *a, uint16_t sport,
+			const uint8_t *msg, size_t len);
+/* A Mobility Header message. */
+void registrar_request6(struct registrar *r, const struct registrar_arrival *a,
+			const uint8_t *msg, size_t len);
+
+/* The connection cannot be used any more (expired, removed): leaves every binding. */
+void registrar_conn_gone(struct registrar *r, struct conn *c, usec_t now_us);
+/* Ends what has expired; returns the next deadline (USEC_NEVER: none). */
+usec_t registrar_tick(struct registrar *r, usec_t now_us);
+
+const struct binding *registrar_first(const struct registrar *r); /* then b->next */
+const struct registrar_counters *registrar_counters(const struct registrar *r);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection table (control side): every connection between a care-of address, with its
+ * interface and network, and a server address.  Found by address pair, by SPI and by name; the
+ * packet side is its two SAs.
+ *
+ * A connection does not care where its keys came from.
+ */
+#ifndef SADB_CONN_H
+#define SADB_CONN_H
+
+#include <net/if.h>
+#include "base/addr.h"
+#include "base/clock.h"
+#include "sadb/sa.h"
+
+enum conn_state {
+	CONN_FORMING, /* no care-of address, or not yet proven to work */
+	CONN_READY,   /* works, not in a binding */
+	CONN_ACTIVE,  /* in a binding */
+	CONN_STALE,   /* worked once; its address is gone or the peer is silent */
+	CONN_EXPIRED, /* its lifetime ended */
+};
+const char *conn_state_text(enum conn_state s);
+
+/* A visited network: the link address of its gateway (zero: unknown). */
+struct network {
+	uint8_t gateway[6];
+};
+static inline bool network_known(const struct network *n)
+{
+	return (n->gateway[0] | n->gateway[1] | n->gateway[2] | n->gateway[3] | n->gateway[4] |
+		n->gateway[5]) != 0;
+}
+
+#define CONN_NAME_MAX 40
+
+struct conn {
+	char name[CONN_NAME_MAX];
+	enum conn_state state;
+	struct endpoint care_of; /* terminal's end as seen from here */
+	struct endpoint server;	 /* home server's end */
+	char interface[IF_NAMESIZE]; /* terminal: serves it now; "" none */
+	unsigned ifindex;
+	struct network network;
+	bool udp;
+	bool behind_nat;     /* learned: the care-of address is not the one configured */
+	struct sa *in, *out; /* owned */
+	struct peer *peer;   /* borrowed */
+	void *owner;	     /* terminal entry (server) or the node's configuration of it */
+	usec_t since_us;     /* of the state */
+	usec_t expires_us;   /* USEC_NEVER */
+	usec_t heard_us;     /* 0: never */
+	uint32_t srtt_us, rttvar_us; /* 0: not measured */
+	struct conn *next;	     /* in the table */
+};
+
+struct conn_table;
+
+typedef void (*conn_state_fn)(void *ctx, struct conn *c, enum conn_state from, enum conn_state to);
+
+/* changed is called (may be NULL) at each change of state: the one place to log and count. */
+struct conn_table *conn_table_new(conn_state_fn changed, void *ctx);
+void conn_table_free(struct conn_table *t); /* frees the connections, SAs by rcu */
+/* Takes c (from mem_zalloc, with SAs).  -EEXIST: inbound SPI or name with this owner is there. */
+int conn_table_add(struct conn_table *t, struct conn *c) __attribute__((warn_unused_result));
+void conn_table_remove(struct conn_table *t, struct conn *c); /* and frees it */
+struct conn *conn_table_first(struct conn_table *t); /* then c->next */
+struct conn *conn_find_pair(struct conn_table *t, const struct addr *care_of,
+			    const struct addr *server, unsigned ifindex); /* ifindex 0: any */
+struct conn *conn_find_spi(struct conn_table *t, uint32_t spi_in);
+struct conn *conn_find_name(struct conn_table *t, const void *owner, const char *name);
+size_t conn_table_count(const struct conn_table *t, enum conn_state s);
+
+/* The one function that changes a state. */
+void conn_set_state(struct conn_table *t, struct conn *c, enum conn_state s, usec_t now_us);
+/* The pair by which conn_find_pair finds it. */
+void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *care_of,
+		   const struct endpoint *server);
+/* A round trip was measured (RFC 6298 smoothing). */
+void conn_round_trip(struct conn *c, uint32_t rtt_us);
+/* First retransmission: the measured round trip and a margin; `initial_us` when unmeasured. */
+uint32_t conn_rto_us(const struct conn *c, uint32_t initial_us);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The anti-replay window (RFC 4303 3.4.3, bitmap in blocks as RFC 6479) over 64-bit numbers,
+ * and the inference of an ESN's high half (RFC 4303 appendix A).
+ *
+ * Written by one packet thread; control reads its counters for display only.
+ */
+#ifndef SADB_REPLAY_H
+#define SADB_REPLAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct replay;
+
+enum replay_verdict { REPLAY_NEW, REPLAY_SEEN, REPLAY_TOO_OLD };
+
+/* `packets`: rounded up to a multiple of 64; 0: no anti-replay at all (check says NEW for
+ * everything, numbers are not remembered, the high half is taken as that of the top).
+ * At most 2^20. */
+struct replay *replay_new(uint32_t packets);
+void replay_free(struct replay *r);
+
+/* The window forgets everything and its top becomes `top` (exclusive below: `top` counts as
+ * not seen unless `seen`). */
+void replay_reset(struct replay *r, uint64_t top, bool seen);
+
+/* True once anything was marked or the window was reset with a top: ESN inference works. */
+bool replay_primed(const struct replay *r);
+
+/* The 64-bit number that a packet with these low 32 bits has, by the window's position. */
+uint64_t replay_infer(const struct replay *r, uint32_t lo);
+enum replay_verdict replay_check(const struct replay *r, uint64_t seq);
+/* After authentication.  Checks again (two copies in one batch) and marks. */
+enum replay_verdict replay_mark(struct replay *r, uint64_t seq);
+
+uint64_t replay_top(const struct replay *r);
+/* Numbers from..to (inclusive) that have not been seen, of those still in the window. */
+uint64_t replay_missing(const struct replay *r, uint64_t from, uint64_t to);
+
+#endif

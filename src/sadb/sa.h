@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Security associations and what the packet path finds from them.
+ *
+ * Ownership and threads: control creates and publishes; the packet thread reads under RCU
+ * (QSBR) and changes only what is marked [packet].  A struct sa, path or active set leaves by
+ * rcu after it was unpublished.  Counters are read by control without a lock.
+ *
+ * One sequence space per peer and direction: all ESN SAs of a peer draw their numbers from one
+ * counter and share one replay window, so that copies on several SAs carry one number and a
+ * move cannot lose or repeat one.  An SA without ESN has a space of its own.
+ */
+#ifndef SADB_SA_H
+#define SADB_SA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <urcu/urcu-qsbr.h>
+#include <urcu/rculfhash.h>
+#include "base/addr.h"
+#include "base/clock.h"
+#include "crypto/crypt.h"
+#include "sadb/replay.h"
+
+/* A sequence space: what we sent, what we received.  Borrowed by SAs. */
+struct space {
+	_Atomic uint64_t next;	/* [packet] the number the next packet gets */
+	struct replay *replay;	/* [packet] */
+	_Atomic uint32_t rx_epoch; /* high half announced by the sender's last hello; 0 none */
+};
+
+/*
+ * Hello packets.  With configured keys both nodes forget their numbers in a restart.  A sender
+ * begins a new epoch E (random, not 0) by sending number (E << 32 | E): a receiver that cannot
+ * authenticate a packet in its window tries that number once, and hands a packet that then
+ * verifies to control only, and only if it is a registration message.  Control checks the
+ * registration's own freshness and then resets the window.
+ */
+static inline uint64_t space_hello_number(uint32_t epoch)
+{
+	return (uint64_t)epoch << 32 | epoch;
+}
+
+/* Where an outbound SA's packets go.  Immutable; replaced as a whole. */
+struct path {
+	struct endpoint local, remote; /* ports 0: native ESP */
+	uint16_t sock;		       /* index of the packet socket */
+	uint16_t mtu;		       /* of the outer packet */
+	struct rcu_head rcu;
+};
+
+#define PEER_PREFIXES_MAX 16
+
+/* The packet path's view of the other node: on a home server one per terminal, on a terminal
+ * one for its home server. */
+struct peer {
+	struct space space;
+	bool strict;		/* accept inner packets from active connections only */
+	bool is_home_server;	/* any inner source allowed, destination must be ours */
+	uint8_t prefix_count;	/* inner sources it may use (home server role); our own home
+				 * addresses and prefixes (terminal role) */
+	struct prefix prefixes[PEER_PREFIXES_MAX];
+	void *owner;		/* control's object */
+};
+
+struct sa {
+	/* hot */
+	uint32_t spi;
+	bool esn;
+	bool configured_keys;	/* hello packets are possible */
+	bool udp;		/* UDP encapsulation */
+	uint8_t iv_len, block_len, icv_len;
+	_Atomic bool active;	/* inbound: its connection is in the peer's binding */
+	_Atomic bool dead;	/* a hard lifetime ended: drop */
+	struct crypt *crypt;	/* owned */
+	struct space *space;	/* borrowed: the peer's, or own_space */
+	struct peer *peer;	/* borrowed */
+	struct path *path;	/* rcu; outbound: where to; inbound: whence expected (or NULL) */
+	/* counters [packet] */
+	_Atomic uint64_t packets, bytes; /* bytes of inner packets */
+	_Atomic uint64_t last_us;	 /* last packet sealed or accepted */
+	_Atomic uint64_t first_us;	 /* first data packet since control set it to 0 */
+	_Atomic uint64_t newest;	 /* inbound: highest number accepted on this SA */
+	/* limits: 0 is none.  At the soft one an event is raised once, at the hard one dead. */
+	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
+	_Atomic bool soft_told;
+	/* cold */
+	struct space own_space;
+	const struct alg *encr, *integ;
+	void *conn; /* control's connection */
+	struct cds_lfht_node node;
+	struct rcu_head rcu;
+};
+
+struct sa_config {
+	uint32_t spi;
+	const struct alg *encr, *integ;
+	const uint8_t *key;
+	size_t key_len;
+	bool esn, configured_keys, udp;
+	uint32_t replay_packets; /* for an own space (no ESN) */
+	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
+	struct peer *peer; /* borrowed; its space must have a replay window when esn */
+	void *conn;
+};
+
+/* NULL with err.  Numbers of an own space start at 1; without ESN the number 2^32 is never
+ * used: the SA dies before. */
+struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err);
+void sa_free(struct sa *sa);	   /* at once: never published, or after a grace period */
+void sa_free_later(struct sa *sa); /* by rcu */
+/* Replaces sa->path; the old one is freed by rcu.  path is taken; NULL allowed. */
+void sa_set_path(struct sa *sa, struct path *path);
+/* Bytes that ESP adds to an inner packet, without the outer IP and UDP headers: the largest
+ * inner packet that fits in `room` bytes of ESP packet. */
+uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);
+
+/* The active connections of a binding, as the packet path sees them: immutable, replaced as a
+ * whole.  Each packet goes out on every one (n-casting). */
+#define ACTIVE_MAX 8
+struct active {
+	uint8_t count;
+	struct sa *sa[ACTIVE_MAX]; /* outbound, borrowed */
+	struct rcu_head rcu;
+};
+
+#endif
