@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The packet thread and its I/O: TUN with virtio headers, UDP sockets with UDP_SEGMENT and
+ * UDP_GRO, raw sockets for native ESP, all in batches, behind struct fwd_io.
+ */
+#ifndef PLATFORM_PKTIO_H
+#define PLATFORM_PKTIO_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "forward/fwd.h"
+
+#define PKTIO_SOCKS_MAX 256
+
+struct pktio;
+
+/* tun_fd is taken (opened by tun_open).  Gives the fwd_io for fwd_new. */
+struct pktio *pktio_new(int tun_fd, const struct log *log, struct err *err);
+void pktio_free(struct pktio *p); /* after pktio_stop */
+struct fwd_io pktio_ops(struct pktio *p);
+/* Readable when fwd_event_next has something (edge: read 8 bytes, then drain). */
+int pktio_event_fd(const struct pktio *p);
+
+int pktio_start(struct pktio *p, struct fwd *f); /* starts the thread */
+void pktio_stop(struct pktio *p);		 /* ends and joins it */
+
+/* Adds a packet socket (fd taken); returns its index for struct path, or -ENFILE.  Safe while
+ * the thread runs. */
+int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6);
+/* The thread stops using it; closed after a grace period (paths that name it were replaced). */
+void pktio_sock_remove(struct pktio *p, uint16_t sock);
+
+#endif
