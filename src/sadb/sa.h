@@ -28,6 +28,7 @@ struct space {
 	_Atomic uint64_t next;	/* [packet] the number the next packet gets */
 	struct replay *replay;	/* [packet] */
 	_Atomic uint32_t rx_epoch; /* high half announced by the sender's last hello; 0 none */
+	uint32_t resets;	/* [packet] how often the window was reset */
 };
 
 /*
@@ -62,6 +63,9 @@ struct peer {
 				 * addresses and prefixes (terminal role) */
 	struct prefix prefixes[PEER_PREFIXES_MAX];
 	void *owner;		/* control's object */
+	/* The MSS of TCP SYNs that come in from it is lowered to fit this: control sets the
+	 * smallest inner MTU of its active connections; 0: left as it is. */
+	_Atomic uint32_t clamp_mtu;
 };
 
 struct sa {
@@ -85,6 +89,12 @@ struct sa {
 	/* limits: 0 is none.  At the soft one an event is raised once, at the hard one dead. */
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
 	_Atomic bool soft_told;
+	/* [packet] what control was last told of this SA, so that not each packet tells it */
+	uint32_t newest_resets;	       /* space->resets when newest was set */
+	uint32_t told_mtu;	       /* FWD_EV_PATH_MTU */
+	uint64_t told_mtu_us, moved_us;
+	const struct path *moved_path; /* FWD_EV_MOVED: compared, never followed */
+	struct endpoint moved_src;
 	/* cold */
 	struct space own_space;
 	const struct alg *encr, *integ;
