@@ -106,6 +106,10 @@ int fwd_route_set(struct fwd *f, const struct prefix *prefix, struct active *act
  * the space of the SA starts a new epoch with this packet.  false: no room, try later. */
 bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
 		size_t len, uint32_t hello_epoch);
+/* The same, but to where `via` says (copied) instead of the SA's own path: a reply goes to where
+ * its request came from, before anything is known about that place. */
+bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
+		    size_t len, uint32_t hello_epoch, const struct path *via);
 /* An unencapsulated datagram on path's socket (NAT keepalive, RFC 3948 2.3). path is copied. */
 bool fwd_keepalive(struct fwd *f, const struct path *path);
 /* The peer's numbers continue from a hello: resets the replay window (done by the packet
@@ -113,6 +117,10 @@ bool fwd_keepalive(struct fwd *f, const struct path *path);
 bool fwd_reset_window(struct fwd *f, struct space *space, uint64_t top);
 /* Frees sa by rcu once commands that name it are done.  It must be unpublished. */
 void fwd_retire(struct fwd *f, struct sa *sa);
+
+/* Calls fn(arg) in the packet thread once all commands given before are done (then, typically,
+ * fn frees by rcu what those commands named). */
+void fwd_after(struct fwd *f, void (*fn)(void *arg), void *arg);
 
 enum fwd_event_kind {
 	FWD_EV_CONTROL,	     /* data: a whole inner IP packet, a registration message */
