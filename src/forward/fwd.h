@@ -140,6 +140,7 @@ struct fwd_event {
 	bool hello;	     /* authenticated with the hello number: number below is E<<32|E */
 	uint64_t number;     /* 64-bit sequence number */
 	struct endpoint src; /* whence the packet came, authenticated */
+	uint16_t sock;	     /* packet socket it came from */
 	uint8_t tos;
 	uint32_t mtu;
 	usec_t at_us;
