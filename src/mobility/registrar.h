@@ -37,6 +37,7 @@ struct registrar_terminal {
 	struct peer *peer;	 /* borrowed */
 	/* Kept by the registrar: */
 	uint64_t last_identification; /* highest accepted */
+	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
 	struct registrar_terminal *next;
 };
 
@@ -72,6 +73,14 @@ struct registrar_ops {
 			    bool hello);
 	void (*send_reply6)(void *ctx, struct conn *conn, const struct addr *src,
 			    const struct addr *dst, const uint8_t *msg, size_t len, bool hello);
+	/* A denial to a terminal that cannot follow our numbers now: sent with a hello number of
+	 * its own (random E, number E << 32 | E) that does NOT begin an epoch; what else goes to
+	 * this terminal keeps its numbers.  So a replayed hello request, which gets a denial,
+	 * disturbs nothing.  Either may be NULL: the denial then goes out with the next number. */
+	void (*send_denial4)(void *ctx, struct conn *conn, const struct addr *src,
+			     const struct addr *dst, uint16_t port, const uint8_t *msg, size_t len);
+	void (*send_denial6)(void *ctx, struct conn *conn, const struct addr *src,
+			     const struct addr *dst, const uint8_t *msg, size_t len);
 	/* The binding is as it should be published now (count 0: gone).  Called before the reply
 	 * is sent, so that packets go the new way at once. */
 	void (*binding_changed)(void *ctx, const struct binding *b);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RFC 6275 Binding Updates on the home server (10.3.1, 10.3.2).
+ *
+ * A Binding Update is authenticated by the SA it came in (RFC 6275 5.1) and ordered by its
+ * sequence number (9.5.1).  One that came as a hello has neither a place in the replay window
+ * nor an identification, so the hello itself must be fresh: its epoch is the terminal's clock
+ * in seconds, later than that of the last one and near ours.  The denial says our time: status
+ * 128 with a result of code 133 whose SPI field is our clock in seconds.
+ */
+#include <string.h>
+#include "mobility/binding.h"
+#include "wire/mip6.h"
+
+#define HELLO_TOLERANCE_S 60
+#define IP6_LEN		  40
+
+struct request6 {
+	const struct registrar_arrival *a;
+	struct registrar_terminal *t;
+	size_t len;
+	struct mip6_update m;
+	char home_text[ADDR_TEXT_MAX];
+};
+
+static bool hello_is_fresh(const struct request6 *q)
+{
+	uint32_t epoch = (uint32_t)(q->a->number >> 32);
+	int64_t ours = (int64_t)(uint32_t)(q->a->wall_us / USEC_PER_SEC);
+	int64_t apart = (int64_t)epoch - ours;
+	return epoch > q->t->last_hello6 && apart <= HELLO_TOLERANCE_S &&
+	       apart >= -HELLO_TOLERANCE_S;
+}
+
+/* Returns the acknowledgement's length with its IP header; 0: not sent. */
+static size_t ack_send(struct registrar *r, const struct request6 *q, const struct mip6_ack *ack)
+{
+	const struct registrar_arrival *a = q->a;
+	struct addr from = binding_is_agent(r, &a->dst) ? a->dst : binding_agent(r, 6);
+	uint8_t msg[MIP6_MESSAGE_MAX];
+	size_t len = mip6_write_ack(msg, sizeof(msg), &from, &a->src, ack);
+	if (!len)
+		return 0;
+	bool lost = binding_epoch_unknown(r, a->conn, q->m.has_epoch, q->m.epoch);
+	if (ack->status >= MIP6_UNSPECIFIED && (lost || a->hello) && r->ops.send_denial6)
+		r->ops.send_denial6(r->ops.ctx, a->conn, &from, &a->src, msg, len);
+	else
+		r->ops.send_reply6(r->ops.ctx, a->conn, &from, &a->src, msg, len,
+				   lost && ack->status < MIP6_UNSPECIFIED);
+	return len + IP6_LEN;
+}
+
+static void ack_results(struct mip6_ack *ack, const struct binding_plan *plan)
+{
+	for (uint8_t i = 0; i < plan->result_count; i++) {
+		ack->results[i].spi = plan->results[i].spi;
+		ack->results[i].code = plan->results[i].code;
+	}
+	ack->result_count = plan->result_count;
+}
+
+static void deny(struct registrar *r, const struct request6 *q, struct mip6_ack *ack)
+{
+	binding_count_denied(r, q->a, q->t, q->home_text, ack->status,
+			     mip6_status_text(ack->status));
+	(void)ack_send(r, q, ack);
+}
+
+static uint8_t status_of(uint8_t code)
+{
+	return code == MIP4_TOO_MANY_BINDINGS ? MIP6_NO_RESOURCES : MIP6_PROHIBITED;
+}
+
+/* Units granted; 0 deregisters. */
+static uint16_t lifetime_grant(const struct request6 *q)
+{
+	if (!q->m.lifetime_4s)
+		return 0;
+	if (q->t->lifetime_max_s == MIP4_LIFETIME_INFINITE) {
+		if (q->m.lifetime_4s == UINT16_MAX)
+			return UINT16_MAX;
+		/* A binding's lifetime is kept in seconds of 16 bits. */
+		return q->m.lifetime_4s < 16383 ? q->m.lifetime_4s : 16383;
+	}
+	uint16_t max = (uint16_t)(q->t->lifetime_max_s / 4);
+	uint16_t units = q->m.lifetime_4s < max ? q->m.lifetime_4s : max;
+	return units ? units : 1;
+}
+
+static void ask_from(const struct request6 *q, struct binding *b, uint16_t units,
+		     struct binding_ask *ask)
+{
+	const struct mip6_update *m = &q->m;
+	*ask = (struct binding_ask){
+	    .binding = b,
+	    .conn = q->a->conn,
+	    .deregister = units == 0,
+	    /* Without the option the care-of address is the source, which is the home. */
+	    .everything = units == 0 && !m->has_connections &&
+			  (!m->has_care_of || addr_equal(&m->care_of, &q->a->src)),
+	    .lifetime_s = units == UINT16_MAX ? MIP4_LIFETIME_INFINITE : (uint16_t)(units * 4),
+	    .has_connections = m->has_connections,
+	    .op = m->op,
+	    .spi_count = m->spi_count,
+	};
+	memcpy(ask->spis, m->spis, sizeof(ask->spis));
+}
+
+static void registrar_commit6(struct registrar *r, const struct request6 *q,
+			      const struct binding_ask *ask, const struct binding_plan *plan,
+			      uint16_t units)
+{
+	const struct registrar_arrival *a = q->a;
+	struct binding *b = ask->binding;
+	b->sequence = q->m.sequence;
+	b->has_sequence = true;
+	if (a->hello)
+		q->t->last_hello6 = (uint32_t)(a->number >> 32);
+	bool changed = binding_assign(r, b, plan->conns, plan->count, BINDING_BY_REQUEST,
+				      ask->lifetime_s, a->now_us, a->wall_us);
+	r->counters.accepted++;
+	if (ask->deregister)
+		r->counters.deregistrations++;
+	if (a->hello)
+		r->ops.epoch_accepted(r->ops.ctx, a->conn, a->number);
+	if (changed)
+		r->ops.binding_changed(r->ops.ctx, b);
+	log_info(r->log, "registrar: %s terminal=%s home=%s connection=%s lifetime_s=%u%s",
+		 ask->deregister ? "deregistered" : "accepted", q->t->name, q->home_text,
+		 a->conn->name, ask->lifetime_s, a->hello ? " hello=yes" : "");
+	size_t octets = q->len + IP6_LEN;
+	if (q->m.flags & MIP6_A) {
+		struct mip6_ack ack = {.sequence = q->m.sequence, .lifetime_4s = units};
+		ack_results(&ack, plan);
+		octets += ack_send(r, q, &ack);
+	}
+	binding_note_reply(r, changed, a->now_us, octets, MIP6_ACCEPTED);
+}
+
+void registrar_request6(struct registrar *r, const struct registrar_arrival *a, const uint8_t *msg,
+			size_t len)
+{
+	r->counters.requests++;
+	struct request6 q = {.a = a, .len = len};
+	q.t = binding_terminal(r, a->conn);
+	if (!q.t || a->src.family != 6 || !mip6_read_update(msg, len, &a->src, &a->dst, &q.m)) {
+		r->counters.silent++;
+		return;
+	}
+	(void)addr_format(&a->src, q.home_text);
+	struct binding *b = binding_find(r, q.t, &a->src);
+	struct mip6_ack denial = {.sequence = q.m.sequence};
+	if (!b) {
+		denial.status = MIP6_PROHIBITED;
+	} else if (!binding_is_agent(r, &a->dst)) {
+		denial.status = MIP6_NOT_HOME_AGENT;
+	} else if (!(q.m.flags & MIP6_H)) {
+		denial.status = MIP6_HOME_REG_UNSUPPORTED;
+	} else if (a->hello && !hello_is_fresh(&q)) {
+		denial.status = MIP6_UNSPECIFIED;
+		denial.result_count = 1;
+		denial.results[0].spi = (uint32_t)(a->wall_us / USEC_PER_SEC);
+		denial.results[0].code = MIP4_ID_MISMATCH;
+	} else if (!a->hello && b->has_sequence &&
+		   (int16_t)(uint16_t)(q.m.sequence - b->sequence) <= 0) {
+		denial.status = MIP6_SEQUENCE_OUT_OF_WINDOW;
+		denial.sequence = b->sequence;
+	}
+	if (!b || denial.status) {
+		deny(r, &q, &denial);
+		return;
+	}
+	struct binding_ask ask;
+	struct binding_plan plan;
+	uint16_t units = lifetime_grant(&q);
+	ask_from(&q, b, units, &ask);
+	binding_plan(r, &ask, &plan);
+	if (plan.code >= MIP4_UNSPECIFIED) {
+		denial.status = status_of(plan.code);
+		ack_results(&denial, &plan);
+		deny(r, &q, &denial);
+		return;
+	}
+	registrar_commit6(r, &q, &ask, &plan, units);
+}
