@@ -35,24 +35,35 @@ static inline bool network_known(const struct network *n)
 
 #define CONN_NAME_MAX 40
 
+/* Membership in one of the table's hash indexes. */
+struct conn_link {
+	struct conn *conn;
+	struct conn_link *next, **at; /* at NULL: not in the index */
+	uint64_t hash;
+};
+
 struct conn {
 	char name[CONN_NAME_MAX];
 	enum conn_state state;
-	struct endpoint care_of; /* terminal's end as seen from here */
-	struct endpoint server;	 /* home server's end */
+	struct endpoint care_of;     /* terminal's end as seen from here */
+	struct endpoint server;	     /* home server's end */
 	char interface[IF_NAMESIZE]; /* terminal: serves it now; "" none */
 	unsigned ifindex;
 	struct network network;
 	bool udp;
-	bool behind_nat;     /* learned: the care-of address is not the one configured */
-	struct sa *in, *out; /* owned */
-	struct peer *peer;   /* borrowed */
-	void *owner;	     /* terminal entry (server) or the node's configuration of it */
-	usec_t since_us;     /* of the state */
-	usec_t expires_us;   /* USEC_NEVER */
-	usec_t heard_us;     /* 0: never */
+	bool behind_nat;	     /* learned: the care-of address is not the one configured */
+	struct sa *in, *out;	     /* owned */
+	struct peer *peer;	     /* borrowed */
+	void *owner;		     /* terminal entry (server) or the node's configuration of it */
+	usec_t since_us;	     /* of the state */
+	usec_t expires_us;	     /* USEC_NEVER */
+	usec_t heard_us;	     /* 0: never */
 	uint32_t srtt_us, rttvar_us; /* 0: not measured */
+	uint32_t rtt_count;	     /* measurements in them */
 	struct conn *next;	     /* in the table */
+	/* the table's own */
+	struct conn *prev;
+	struct conn_link by_spi, by_pair, by_name;
 };
 
 struct conn_table;
@@ -61,11 +72,16 @@ typedef void (*conn_state_fn)(void *ctx, struct conn *c, enum conn_state from, e
 
 /* changed is called (may be NULL) at each change of state: the one place to log and count. */
 struct conn_table *conn_table_new(conn_state_fn changed, void *ctx);
-void conn_table_free(struct conn_table *t); /* frees the connections, SAs by rcu */
-/* Takes c (from mem_zalloc, with SAs).  -EEXIST: inbound SPI or name with this owner is there. */
+void conn_table_free(struct conn_table *t); /* frees the connections, SAs by retire */
+/* How the SAs of a removed connection are given back: sa_free_later unless told. */
+void conn_table_set_retire(struct conn_table *t, void (*retire)(void *ctx, struct sa *sa),
+			   void *ctx);
+/* Takes c (from mem_zalloc, with SAs).  -EEXIST: inbound SPI or name with this owner is there,
+ * and c stays the caller's.  The order of conn_table_first and next is that of addition. */
 int conn_table_add(struct conn_table *t, struct conn *c) __attribute__((warn_unused_result));
 void conn_table_remove(struct conn_table *t, struct conn *c); /* and frees it */
-struct conn *conn_table_first(struct conn_table *t); /* then c->next */
+struct conn *conn_table_first(struct conn_table *t);	      /* then c->next */
+/* The latest of several.  A connection without a care-of address has no pair. */
 struct conn *conn_find_pair(struct conn_table *t, const struct addr *care_of,
 			    const struct addr *server, unsigned ifindex); /* ifindex 0: any */
 struct conn *conn_find_spi(struct conn_table *t, uint32_t spi_in);

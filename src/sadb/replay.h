@@ -22,8 +22,8 @@ enum replay_verdict { REPLAY_NEW, REPLAY_SEEN, REPLAY_TOO_OLD };
 struct replay *replay_new(uint32_t packets);
 void replay_free(struct replay *r);
 
-/* The window forgets everything and its top becomes `top` (exclusive below: `top` counts as
- * not seen unless `seen`). */
+/* The window forgets everything and its top becomes `top`, which counts as not seen unless
+ * `seen`.  Numbers below it are too old: nothing below was sent in the numbering that begins. */
 void replay_reset(struct replay *r, uint64_t top, bool seen);
 
 /* True once anything was marked or the window was reset with a top: ESN inference works. */

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <urcu/urcu-qsbr.h>
+#include <urcu-qsbr.h> /* QSBR behind the short names: call_rcu, rcu_read_lock */
 #include <urcu/rculfhash.h>
 #include "base/addr.h"
 #include "base/clock.h"
@@ -25,10 +25,10 @@
 
 /* A sequence space: what we sent, what we received.  Borrowed by SAs. */
 struct space {
-	_Atomic uint64_t next;	/* [packet] the number the next packet gets */
-	struct replay *replay;	/* [packet] */
+	_Atomic uint64_t next;	   /* [packet] the number the next packet gets */
+	struct replay *replay;	   /* [packet] */
 	_Atomic uint32_t rx_epoch; /* high half announced by the sender's last hello; 0 none */
-	uint32_t resets;	/* [packet] how often the window was reset */
+	uint32_t resets;	   /* [packet] how often the window was reset */
 };
 
 /*
@@ -42,6 +42,14 @@ static inline uint64_t space_hello_number(uint32_t epoch)
 {
 	return (uint64_t)epoch << 32 | epoch;
 }
+
+/* Numbers from 1, no epoch, a new window (replay_new). */
+void space_init(struct space *s, uint32_t replay_packets);
+/* Frees the window; no SA borrows the space any more. */
+void space_clear(struct space *s);
+/* The next packet gets the hello number of `epoch` (not 0).  Of the packet thread, or before any
+ * SA of the space is published. */
+void space_begin_epoch(struct space *s, uint32_t epoch);
 
 /* Where an outbound SA's packets go.  Immutable; replaced as a whole. */
 struct path {
@@ -57,12 +65,12 @@ struct path {
  * one for its home server. */
 struct peer {
 	struct space space;
-	bool strict;		/* accept inner packets from active connections only */
-	bool is_home_server;	/* any inner source allowed, destination must be ours */
-	uint8_t prefix_count;	/* inner sources it may use (home server role); our own home
-				 * addresses and prefixes (terminal role) */
+	bool strict;	      /* accept inner packets from active connections only */
+	bool is_home_server;  /* any inner source allowed, destination must be ours */
+	uint8_t prefix_count; /* inner sources it may use (home server role); our own home
+			       * addresses and prefixes (terminal role) */
 	struct prefix prefixes[PEER_PREFIXES_MAX];
-	void *owner;		/* control's object */
+	void *owner; /* control's object */
 	/* The MSS of TCP SYNs that come in from it is lowered to fit this: control sets the
 	 * smallest inner MTU of its active connections; 0: left as it is. */
 	_Atomic uint32_t clamp_mtu;
@@ -72,15 +80,15 @@ struct sa {
 	/* hot */
 	uint32_t spi;
 	bool esn;
-	bool configured_keys;	/* hello packets are possible */
-	bool udp;		/* UDP encapsulation */
+	bool configured_keys; /* hello packets are possible */
+	bool udp;	      /* UDP encapsulation */
 	uint8_t iv_len, block_len, icv_len;
-	_Atomic bool active;	/* inbound: its connection is in the peer's binding */
-	_Atomic bool dead;	/* a hard lifetime ended: drop */
-	struct crypt *crypt;	/* owned */
-	struct space *space;	/* borrowed: the peer's, or own_space */
-	struct peer *peer;	/* borrowed */
-	struct path *path;	/* rcu; outbound: where to; inbound: whence expected (or NULL) */
+	_Atomic bool active; /* inbound: its connection is in the peer's binding */
+	_Atomic bool dead;   /* a hard lifetime ended: drop */
+	struct crypt *crypt; /* owned */
+	struct space *space; /* borrowed: the peer's, or own_space */
+	struct peer *peer;   /* borrowed */
+	struct path *path;   /* rcu; outbound: where to; inbound: whence expected (or NULL) */
 	/* counters [packet] */
 	_Atomic uint64_t packets, bytes; /* bytes of inner packets */
 	_Atomic uint64_t last_us;	 /* last packet sealed or accepted */
@@ -90,8 +98,8 @@ struct sa {
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
 	_Atomic bool soft_told;
 	/* [packet] what control was last told of this SA, so that not each packet tells it */
-	uint32_t newest_resets;	       /* space->resets when newest was set */
-	uint32_t told_mtu;	       /* FWD_EV_PATH_MTU */
+	uint32_t newest_resets; /* space->resets when newest was set */
+	uint32_t told_mtu;	/* FWD_EV_PATH_MTU */
 	uint64_t told_mtu_us, moved_us;
 	const struct path *moved_path; /* FWD_EV_MOVED: compared, never followed */
 	struct endpoint moved_src;

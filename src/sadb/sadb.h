@@ -8,7 +8,7 @@
 struct sadb;
 
 struct sadb *sadb_new(void);
-void sadb_free(struct sadb *db); /* empty */
+void sadb_free(struct sadb *db);						  /* empty */
 int sadb_add(struct sadb *db, struct sa *sa) __attribute__((warn_unused_result)); /* -EEXIST */
 void sadb_remove(struct sadb *db, struct sa *sa); /* unpublishes; the caller frees by rcu */
 struct sa *sadb_find(const struct sadb *db, uint32_t spi); /* in a read section */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The anti-replay window.
+ *
+ * A ring of 64-bit blocks, one bit per number (RFC 6479): moving the window forward clears whole
+ * blocks and never shifts.  There is at least one block more than the window needs, so that the
+ * block of the newest number never holds bits of numbers still inside the window:
+ *
+ *        floor or top - packets + 1             top
+ *   ---------|#####################################|----------->  64-bit numbers
+ *    too old          seen or missing                 new
+ *
+ * Numbers below `floor` are too old whatever the window's length: it is 1 at first (RFC 4303
+ * 3.3.3: no packet has number 0) and the new top after a reset, since nothing below that was sent
+ * in the numbering that begins there.
+ *
+ * Threads: one writer, the packet thread.  Control reads for display; the fields are relaxed
+ * atomics so that such a read is a value of some moment, nothing more.
+ */
+#include "sadb/replay.h"
+
+#include <stdatomic.h>
+#include "base/mem.h"
+
+#define BLOCK_BITS	   64u
+#define REPLAY_PACKETS_MAX (1u << 20)
+
+struct replay {
+	_Atomic uint64_t top;
+	_Atomic uint64_t floor;
+	_Atomic bool primed;
+	uint32_t packets;    /* a multiple of BLOCK_BITS; 0: no anti-replay */
+	uint32_t block_mask; /* number of blocks (a power of two) - 1 */
+	_Atomic uint64_t blocks[];
+};
+
+static inline uint64_t replay_load(const _Atomic uint64_t *v)
+{
+	return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+static inline void replay_store(_Atomic uint64_t *v, uint64_t x)
+{
+	atomic_store_explicit(v, x, memory_order_relaxed);
+}
+
+struct replay *replay_new(uint32_t packets)
+{
+	if (packets > REPLAY_PACKETS_MAX)
+		packets = REPLAY_PACKETS_MAX;
+	packets = (packets + BLOCK_BITS - 1) / BLOCK_BITS * BLOCK_BITS;
+	uint32_t blocks = 1;
+	while (blocks < packets / BLOCK_BITS + 1)
+		blocks *= 2;
+	struct replay *r = mem_zalloc(sizeof(*r) + blocks * sizeof(r->blocks[0]));
+	r->packets = packets;
+	r->block_mask = blocks - 1;
+	replay_store(&r->floor, 1);
+	return r;
+}
+
+void replay_free(struct replay *r)
+{
+	free(r);
+}
+
+static _Atomic uint64_t *replay_block(struct replay *r, uint64_t seq)
+{
+	return &r->blocks[(seq / BLOCK_BITS) & r->block_mask];
+}
+
+static uint64_t replay_bit(uint64_t seq)
+{
+	return (uint64_t)1 << (seq % BLOCK_BITS);
+}
+
+static bool replay_bit_is_set(const struct replay *r, uint64_t seq)
+{
+	return replay_load(&r->blocks[(seq / BLOCK_BITS) & r->block_mask]) & replay_bit(seq);
+}
+
+static void replay_bit_set(struct replay *r, uint64_t seq)
+{
+	_Atomic uint64_t *b = replay_block(r, seq);
+	replay_store(b, replay_load(b) | replay_bit(seq));
+}
+
+/* The oldest number that may still be new. */
+static uint64_t replay_bottom(const struct replay *r)
+{
+	uint64_t top = replay_load(&r->top), floor = replay_load(&r->floor);
+	uint64_t edge = top >= r->packets ? top - r->packets + 1 : 0;
+	return edge > floor ? edge : floor;
+}
+
+void replay_reset(struct replay *r, uint64_t top, bool seen)
+{
+	for (uint32_t i = 0; i <= r->block_mask; i++)
+		replay_store(&r->blocks[i], 0);
+	replay_store(&r->top, top);
+	replay_store(&r->floor, top ? top : 1);
+	if (seen && r->packets)
+		replay_bit_set(r, top);
+	atomic_store_explicit(&r->primed, true, memory_order_relaxed);
+}
+
+bool replay_primed(const struct replay *r)
+{
+	return atomic_load_explicit(&r->primed, memory_order_relaxed);
+}
+
+/* RFC 4303 appendix A2.1.  W is the window's length, T its top, both split at 32 bits: a low half
+ * inside the window belongs to it, one outside can only be ahead of it. */
+uint64_t replay_infer(const struct replay *r, uint32_t lo)
+{
+	uint64_t top = replay_load(&r->top);
+	uint32_t top_lo = (uint32_t)top, top_hi = (uint32_t)(top >> 32);
+	uint32_t hi = top_hi;
+	if (r->packets) {
+		uint32_t edge = top_lo - (r->packets - 1); /* modulo 2^32 */
+		if (top_lo >= r->packets - 1) {
+			/* The window lies in one 2^32: what is below it is of the next. */
+			if (lo < edge && top_hi != UINT32_MAX)
+				hi++;
+		} else if (lo >= edge && top_hi > 0) {
+			/* It spans two, and this is in the older part. */
+			hi--;
+		}
+	}
+	return (uint64_t)hi << 32 | lo;
+}
+
+enum replay_verdict replay_check(const struct replay *r, uint64_t seq)
+{
+	if (!r->packets)
+		return REPLAY_NEW;
+	if (seq < replay_bottom(r))
+		return REPLAY_TOO_OLD;
+	if (seq > replay_load(&r->top))
+		return REPLAY_NEW;
+	return replay_bit_is_set(r, seq) ? REPLAY_SEEN : REPLAY_NEW;
+}
+
+/* Empties the blocks between the top's and that of seq, which becomes the top. */
+static void replay_advance(struct replay *r, uint64_t seq)
+{
+	uint64_t from = replay_load(&r->top) / BLOCK_BITS, to = seq / BLOCK_BITS;
+	if (to - from > (uint64_t)r->block_mask + 1)
+		from = to - r->block_mask - 1;
+	while (from < to)
+		replay_store(&r->blocks[++from & r->block_mask], 0);
+	replay_store(&r->top, seq);
+}
+
+enum replay_verdict replay_mark(struct replay *r, uint64_t seq)
+{
+	enum replay_verdict v = replay_check(r, seq);
+	if (v != REPLAY_NEW)
+		return v;
+	if (seq > replay_load(&r->top))
+		replay_advance(r, seq);
+	if (r->packets)
+		replay_bit_set(r, seq);
+	atomic_store_explicit(&r->primed, true, memory_order_relaxed);
+	return REPLAY_NEW;
+}
+
+uint64_t replay_top(const struct replay *r)
+{
+	return replay_load(&r->top);
+}
+
+uint64_t replay_missing(const struct replay *r, uint64_t from, uint64_t to)
+{
+	uint64_t top = replay_load(&r->top), bottom = replay_bottom(r);
+	if (!r->packets)
+		return 0;
+	if (from < bottom)
+		from = bottom;
+	if (to > top)
+		to = top;
+	uint64_t missing = 0;
+	while (from <= to) {
+		uint64_t last = from | (BLOCK_BITS - 1);
+		if (last > to)
+			last = to;
+		uint64_t mask = UINT64_MAX << (from % BLOCK_BITS);
+		mask &= UINT64_MAX >> (BLOCK_BITS - 1 - last % BLOCK_BITS);
+		uint64_t seen = replay_load(&r->blocks[(from / BLOCK_BITS) & r->block_mask]);
+		missing += (uint64_t)__builtin_popcountll(mask & ~seen);
+		if (last == UINT64_MAX)
+			break;
+		from = last + 1;
+	}
+	return missing;
+}

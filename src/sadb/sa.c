@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Security associations (RFC 4301 4.4.2, RFC 4303): made whole by control, then published.
+ *
+ * An SA owns its key schedule, its path and, without ESN, a sequence space; it borrows its peer and
+ * the peer's space, which must outlive it.  Once published (in the SADB or an active set) it leaves
+ * by sa_free_later, after a grace period in which the packet thread lets go of it.
+ *
+ * Without ESN a sequence number must never come round to 0 (RFC 4303 3.3.3): the hard packet limit
+ * is never above 2^32 - 1.
+ */
+#include "sadb/sa.h"
+
+#include "base/mem.h"
+#include "wire/esp.h"
+
+static int sa_check(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
+{
+	if (cfg->spi == 0)
+		return err_set(err, "SPI 0 is reserved (RFC 4303 2.1): choose one from 256 up");
+	if (!cfg->esn)
+		return 0;
+	if (!cfg->peer)
+		return err_set(err, "SPI 0x%08x: an SA with ESN needs a peer whose space it shares",
+			       cfg->spi);
+	if (direction == CRYPT_OPEN && !cfg->peer->space.replay)
+		return err_set(err, "SPI 0x%08x: the peer's space has no replay window", cfg->spi);
+	return 0;
+}
+
+static void sa_init_own_space(struct sa *sa, const struct sa_config *cfg,
+			      enum crypt_direction direction)
+{
+	atomic_store(&sa->own_space.next, 1);
+	if (direction == CRYPT_OPEN)
+		sa->own_space.replay = replay_new(cfg->replay_packets);
+	sa->space = &sa->own_space;
+	if (sa->hard_packets == 0 || sa->hard_packets > UINT32_MAX)
+		sa->hard_packets = UINT32_MAX;
+}
+
+struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
+{
+	if (sa_check(cfg, direction, err) != 0)
+		return NULL;
+	struct crypt *crypt =
+	    crypt_new(cfg->encr, cfg->integ, cfg->key, cfg->key_len, direction, err);
+	if (!crypt)
+		return NULL;
+	struct sa *sa = mem_zalloc(sizeof(*sa));
+	sa->spi = cfg->spi;
+	sa->esn = cfg->esn;
+	sa->configured_keys = cfg->configured_keys;
+	sa->udp = cfg->udp;
+	sa->iv_len = cfg->encr->iv_len;
+	sa->block_len = cfg->encr->block_len;
+	sa->icv_len = cfg->integ ? cfg->integ->icv_len : cfg->encr->icv_len;
+	sa->crypt = crypt;
+	sa->peer = cfg->peer;
+	sa->soft_packets = cfg->soft_packets;
+	sa->hard_packets = cfg->hard_packets;
+	sa->soft_bytes = cfg->soft_bytes;
+	sa->hard_bytes = cfg->hard_bytes;
+	sa->encr = cfg->encr;
+	sa->integ = cfg->integ;
+	sa->conn = cfg->conn;
+	if (cfg->esn)
+		sa->space = &cfg->peer->space;
+	else
+		sa_init_own_space(sa, cfg, direction);
+	return sa;
+}
+
+void sa_free(struct sa *sa)
+{
+	if (!sa)
+		return;
+	crypt_free(sa->crypt);
+	space_clear(&sa->own_space);
+	free(sa->path);
+	free(sa);
+}
+
+static void sa_free_rcu(struct rcu_head *head)
+{
+	sa_free(caa_container_of(head, struct sa, rcu));
+}
+
+void sa_free_later(struct sa *sa)
+{
+	if (sa)
+		call_rcu(&sa->rcu, sa_free_rcu);
+}
+
+static void path_free_rcu(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct path, rcu));
+}
+
+void sa_set_path(struct sa *sa, struct path *path)
+{
+	struct path *old = rcu_xchg_pointer(&sa->path, path);
+	if (old)
+		call_rcu(&old->rcu, path_free_rcu);
+}
+
+uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)
+{
+	uint32_t block = sa->block_len < 4 ? 4 : sa->block_len;
+	uint32_t around = ESP_HEADER_LEN + (uint32_t)sa->iv_len + sa->icv_len;
+	if (room < around)
+		return 0;
+	uint32_t text_len = (room - around) / block * block;
+	return text_len > ESP_TRAILER_LEN ? text_len - ESP_TRAILER_LEN : 0;
+}
