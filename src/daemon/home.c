@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The home server's role: a registrar over the connection table, whose bindings are published
+ * as routes of the packet path, kernel routes and proxy neighbours on the home link.  A
+ * connection with care-of `any` learns its terminal's place, and its NAT's port, from the
+ * newest authenticated packet.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "daemon/role.h"
+#include "mobility/registrar.h"
+#include "wire/ip.h"
+#include "wire/mip4.h"
+
+struct listener {
+	struct addr addr;
+	bool udp;
+	int sock; /* of the packet path; -1 not there (yet) */
+};
+
+/* A home address as it is published now. */
+struct published {
+	struct addr home;
+	struct published *next;
+};
+
+struct home {
+	struct registrar *registrar;
+	struct listener listeners[16];
+	unsigned listener_count;
+	struct published *published;
+	const struct role_arrival *arrival; /* being handled: replies go back there */
+};
+
+static struct home *home_of(struct node *n)
+{
+	return n->state;
+}
+
+/* --- publishing bindings */
+
+static void kernel_route(struct node *n, const struct prefix *prefix, bool on)
+{
+	struct netreq req = {.kind = NETREQ_ROUTE, .on = on, .prefix = *prefix};
+	node_ask(n, &req);
+}
+
+static void kernel_proxy(struct node *n, const struct addr *home, bool on)
+{
+	if (!n->cfg->home_link[0])
+		return;
+	struct netreq req = {.kind = NETREQ_PROXY, .on = on, .addr = *home};
+	node_ask(n, &req);
+}
+
+static struct published **published_find(struct home *h, const struct addr *home)
+{
+	struct published **p = &h->published;
+	while (*p && !addr_equal(&(*p)->home, home))
+		p = &(*p)->next;
+	return p;
+}
+
+static void publish_prefix(struct node *n, const struct prefix *prefix, const struct binding *b)
+{
+	if (fwd_route_set(n->fwd, prefix, node_active(b->conns, b->count)) < 0)
+		log_error(n->log, "home: out of memory publishing a binding");
+}
+
+static void binding_changed(void *ctx, const struct binding *b)
+{
+	struct node *n = ctx;
+	struct home *h = home_of(n);
+	const struct registrar_terminal *t = b->terminal;
+	struct prefix host = prefix_host(&b->home);
+	struct published **p = published_find(h, &b->home);
+	bool was = *p != NULL, first = addr_equal(&b->home, &t->homes[0]);
+
+	publish_prefix(n, &host, b);
+	node_peer_clamp(t->peer, b->conns, b->count);
+	for (unsigned i = 0; first && i < t->prefix_count; i++)
+		publish_prefix(n, &t->prefixes[i], b);
+	if (was == (b->count > 0))
+		return;
+	if (was) {
+		struct published *gone = *p;
+		*p = gone->next;
+		free(gone);
+	} else {
+		struct published *fresh = mem_zalloc(sizeof *fresh);
+		fresh->home = b->home;
+		fresh->next = h->published;
+		h->published = fresh;
+	}
+	kernel_route(n, &host, !was);
+	for (unsigned i = 0; first && i < t->prefix_count; i++)
+		kernel_route(n, &t->prefixes[i], !was);
+	kernel_proxy(n, &b->home, !was);
+}
+
+/* --- replies */
+
+static const struct path *reply_path(struct node *n, const struct conn *conn)
+{
+	const struct role_arrival *a = home_of(n)->arrival;
+	return a && a->conn == conn ? &a->back : NULL;
+}
+
+static void send_reply4(void *ctx, struct conn *conn, const struct addr *src,
+			const struct addr *dst, uint16_t port, const uint8_t *msg, size_t len,
+			bool hello)
+{
+	struct endpoint from = {.addr = *src, .port = MIP4_PORT}, to = {.addr = *dst, .port = port};
+	node_send_udp(ctx, conn, &from, &to, msg, len, hello ? node_new_epoch() : 0,
+		      reply_path(ctx, conn));
+}
+
+static void send_reply6(void *ctx, struct conn *conn, const struct addr *src,
+			const struct addr *dst, const uint8_t *msg, size_t len, bool hello)
+{
+	node_send_mh(ctx, conn, src, dst, msg, len, hello ? node_new_epoch() : 0,
+		     reply_path(ctx, conn));
+}
+
+static void learn(struct node *n, const struct role_arrival *a);
+
+static void epoch_accepted(void *ctx, struct conn *conn, uint64_t number)
+{
+	struct node *n = ctx;
+	const struct role_arrival *a = home_of(n)->arrival;
+
+	node_epoch_accept(n, conn, number);
+	/* The hello was newer than all before: its source is the terminal's place. */
+	if (a && a->conn == conn)
+		learn(n, a);
+}
+
+static uint32_t epoch_sent(void *ctx, struct conn *conn)
+{
+	(void)ctx;
+	return (uint32_t)(atomic_load(&conn->out->space->next) >> 32);
+}
+
+/* --- where terminals are */
+
+static bool follows(const struct conn *c, const struct endpoint *src)
+{
+	const struct config_terminal *t = c->owner;
+	for (const struct config_connection *k = t->connections; k; k = k->next)
+		if (!strcmp(k->name, c->name))
+			return !k->care_of.addr.family || addr_equal(&k->care_of.addr, &src->addr);
+	return false;
+}
+
+static void learn(struct node *n, const struct role_arrival *a)
+{
+	const struct path *old = rcu_dereference(a->conn->out->path);
+	struct endpoint care_of = a->back.remote;
+	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+
+	if (old && endpoint_equal(&old->remote, &care_of) && old->sock == a->back.sock)
+		return;
+	if (!follows(a->conn, &care_of)) {
+		log_warn(n->log, "home: packets from %s, but care-of is configured connection=%s",
+			 endpoint_format(&care_of, to), a->conn->name);
+		return;
+	}
+	log_info(n->log, "home: care-of connection=%s from=%s to=%s", a->conn->name,
+		 old ? endpoint_format(&old->remote, from) : "none", endpoint_format(&care_of, to));
+	struct path path = a->back;
+	path.mtu = (uint16_t)n->cfg->mtu;
+	node_conn_set_path(a->conn, &path);
+	conn_set_pair(n->table, a->conn, &care_of, &a->conn->server);
+	if (a->conn->state == CONN_FORMING || a->conn->state == CONN_STALE)
+		conn_set_state(n->table, a->conn, CONN_READY, a->event->at_us);
+}
+
+static void home_moved(struct node *n, const struct role_arrival *a)
+{
+	learn(n, a);
+}
+
+static void home_control_packet(struct node *n, const struct role_arrival *a)
+{
+	struct home *h = home_of(n);
+	const struct fwd_event *e = a->event;
+	struct ip_info info;
+	uint16_t sport, dport;
+	const uint8_t *payload;
+	size_t len;
+
+	if (!ip_parse(e->data, e->len, &info))
+		return;
+	struct registrar_arrival ra = {.conn = a->conn,
+				       .src = info.src,
+				       .dst = info.dst,
+				       .hello = e->hello,
+				       .number = e->number,
+				       .now_us = e->at_us,
+				       .wall_us = clock_wall_us()};
+	h->arrival = a;
+	if (info.proto == IP_PROTO_MH && info.version == 6)
+		registrar_request6(h->registrar, &ra, e->data + info.l4_off,
+				   info.total_len - info.l4_off);
+	else if (ip_read_udp(e->data, &info, &sport, &dport, &payload, &len) && dport == MIP4_PORT)
+		registrar_request4(h->registrar, &ra, sport, payload, len);
+	h->arrival = NULL;
+}
+
+static void home_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t at_us)
+{
+	(void)n;
+	(void)c;
+	(void)id;
+	(void)at_us;
+}
+
+static void home_path_mtu(struct node *n, struct conn *c, uint32_t mtu)
+{
+	const struct path *old = rcu_dereference(c->out->path);
+	if (!old || mtu >= old->mtu || mtu < 576)
+		return;
+	struct path path = *old;
+	path.mtu = (uint16_t)mtu;
+	node_conn_set_path(c, &path);
+	log_info(n->log, "home: path mtu connection=%s mtu=%u", c->name, mtu);
+	node_peer_clamp(c->peer, &c, 1);
+}
+
+static void home_expired(struct node *n, struct conn *c)
+{
+	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
+	conn_set_state(n->table, c, CONN_EXPIRED, clock_now_us());
+}
+
+/* --- sockets */
+
+static void listener_ready(void *ctx, const struct netreq *reply, int fd)
+{
+	struct node *n = ctx;
+	struct home *h = home_of(n);
+	char text[ADDR_TEXT_MAX];
+
+	if (fd < 0) {
+		log_error(n->log, "home: cannot listen on %s: %s",
+			  addr_format(&reply->local.addr, text), reply->text);
+		return;
+	}
+	int sock = pktio_sock_add(n->pktio, fd, reply->udp, reply->local.addr.family == 6);
+	for (unsigned i = 0; i < h->listener_count; i++) {
+		struct listener *l = &h->listeners[i];
+		if (l->udp == reply->udp && addr_equal(&l->addr, &reply->local.addr))
+			l->sock = sock;
+	}
+	if (sock < 0)
+		log_error(n->log, "home: too many packet sockets");
+	/* Configured care-of addresses are known from the start. */
+	for (struct conn *c = conn_table_first(n->table); c && sock >= 0; c = c->next) {
+		if (!c->care_of.addr.family || c->udp != reply->udp ||
+		    !addr_equal(&c->server.addr, &reply->local.addr) ||
+		    rcu_dereference(c->out->path))
+			continue;
+		struct path path = {.local = c->server,
+				    .remote = c->care_of,
+				    .sock = (uint16_t)sock,
+				    .mtu = (uint16_t)n->cfg->mtu};
+		node_conn_set_path(c, &path);
+	}
+}
+
+static int listen_on(struct node *n, const struct addr *addr, bool udp)
+{
+	struct home *h = home_of(n);
+	for (unsigned i = 0; i < h->listener_count; i++)
+		if (h->listeners[i].udp == udp && addr_equal(&h->listeners[i].addr, addr))
+			return 0;
+	if (h->listener_count == ARRAY_LEN(h->listeners))
+		return -ENOSPC;
+	h->listeners[h->listener_count++] =
+	    (struct listener){.addr = *addr, .udp = udp, .sock = -1};
+	struct netreq req = {.kind = NETREQ_SOCK,
+			     .on = true,
+			     .udp = udp,
+			     .local = {.addr = *addr, .port = udp ? n->cfg->port : 0}};
+	return netreq_send(n->net, &req, listener_ready, n);
+}
+
+/* --- terminals of the configuration */
+
+static int terminal_add(struct node *n, struct config_terminal *t, struct err *err)
+{
+	struct home *h = home_of(n);
+	struct registrar_terminal *rt = mem_zalloc(sizeof *rt);
+	memcpy(rt->name, t->name, sizeof rt->name);
+	rt->home_count = t->home_count;
+	memcpy(rt->homes, t->homes, sizeof rt->homes);
+	rt->prefix_count = t->prefix_count;
+	memcpy(rt->prefixes, t->prefixes, sizeof t->prefixes);
+	rt->mn_ha_spi = t->registration_spi;
+	rt->mn_ha_key_len = t->registration_key_len;
+	memcpy(rt->mn_ha_key, t->registration_key, sizeof rt->mn_ha_key);
+	rt->lifetime_max_s = t->lifetime_s;
+	rt->connections_max = t->connections_max;
+	rt->peer = node_peer_new(n, t, false);
+	rt->peer->owner = rt;
+	if (registrar_add(h->registrar, rt) < 0) {
+		node_peer_retire(n, rt->peer);
+		mem_wipe(rt, sizeof *rt);
+		free(rt);
+		return err_set(err, "terminal %s: a home address or registration SPI is taken",
+			       t->name);
+	}
+	for (const struct config_connection *c = t->connections; c; c = c->next)
+		if (!node_conn_add(n, c, rt->peer, t, err))
+			return -1;
+	return 0;
+}
+
+static void connection_gone(struct node *n, struct conn *c)
+{
+	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
+	node_conn_remove(n, c);
+}
+
+static void terminal_remove(struct node *n, const struct config_terminal *t)
+{
+	struct registrar_terminal *rt = registrar_find(home_of(n)->registrar, t->name);
+	struct peer *peer = rt ? rt->peer : NULL;
+	struct conn *next;
+	for (struct conn *c = conn_table_first(n->table); c; c = next) {
+		next = c->next;
+		if (c->owner == t)
+			connection_gone(n, c);
+	}
+	if (rt)
+		registrar_remove(home_of(n)->registrar, rt);
+	node_peer_retire(n, peer);
+}
+
+static int listen_all(struct node *n, const struct config *cfg)
+{
+	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
+		for (const struct config_connection *c = t->connections; c; c = c->next)
+			if (listen_on(n, &c->server.addr, c->udp) < 0)
+				return -1;
+	return 0;
+}
+
+static int home_start(struct node *n, struct err *err)
+{
+	struct home *h = mem_zalloc(sizeof *h);
+	struct registrar_ops ops = {.ctx = n,
+				    .send_reply4 = send_reply4,
+				    .send_reply6 = send_reply6,
+				    .binding_changed = binding_changed,
+				    .epoch_accepted = epoch_accepted,
+				    .epoch_sent = epoch_sent};
+	n->state = h;
+	h->registrar = registrar_new(&ops, n->cfg->home_agents, n->cfg->home_agent_count, n->table,
+				     n->moves, n->log);
+	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next)
+		if (terminal_add(n, t, err) < 0)
+			return -1;
+	if (listen_all(n, n->cfg) < 0)
+		return err_set(err, "home: cannot ask for the packet sockets");
+	return 0;
+}
+
+static void home_stop(struct node *n)
+{
+	struct home *h = home_of(n);
+	for (const struct config_terminal *t = n->cfg->terminals; t; t = t->next)
+		terminal_remove(n, t);
+	registrar_free(h->registrar);
+	free(h);
+	n->state = NULL;
+}
+
+/* --- reload */
+
+static struct config_terminal *terminal_named(struct config *cfg, const char *name)
+{
+	struct config_terminal *t = cfg->terminals;
+	while (t && strcmp(t->name, name))
+		t = t->next;
+	return t;
+}
+
+static const struct config_connection *connection_named(const struct config_terminal *t,
+							const char *name)
+{
+	const struct config_connection *c = t->connections;
+	while (c && strcmp(c->name, name))
+		c = c->next;
+	return c;
+}
+
+/* The terminal stays: connections that are the same stay with their numbers and bindings. */
+static int terminal_update(struct node *n, const struct config_terminal *old,
+			   struct config_terminal *fresh, struct err *err)
+{
+	struct registrar_terminal *rt = registrar_find(home_of(n)->registrar, old->name);
+	struct conn *next;
+	for (struct conn *c = conn_table_first(n->table); c; c = next) {
+		next = c->next;
+		if (c->owner != old)
+			continue;
+		const struct config_connection *was = connection_named(old, c->name);
+		const struct config_connection *is = connection_named(fresh, c->name);
+		if (is && config_connection_equal(was, is))
+			c->owner = fresh;
+		else
+			connection_gone(n, c);
+	}
+	for (const struct config_connection *c = fresh->connections; c; c = c->next)
+		if (!conn_find_name(n->table, fresh, c->name) &&
+		    !node_conn_add(n, c, rt->peer, fresh, err))
+			return -1;
+	return 0;
+}
+
+static int home_reload(struct node *n, struct config *fresh, struct err *err)
+{
+	int rc = 0;
+	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next) {
+		struct config_terminal *same = terminal_named(fresh, t->name);
+		if (!same || !config_terminal_equal(t, same))
+			terminal_remove(n, t);
+	}
+	for (struct config_terminal *t = fresh->terminals; t; t = t->next) {
+		struct config_terminal *old = terminal_named(n->cfg, t->name);
+		int one = old && registrar_find(home_of(n)->registrar, t->name)
+			      ? terminal_update(n, old, t, err)
+			      : terminal_add(n, t, err);
+		if (one < 0) {
+			log_error(n->log, "home: %s", err->text);
+			rc = -1;
+		}
+	}
+	/* A checked configuration fits; what did not is logged, and the rest is in force. */
+	if (rc < 0)
+		log_error(n->log, "home: part of the new configuration is not in force");
+	return listen_all(n, fresh);
+}
+
+/* --- time and display */
+
+static usec_t home_tick(struct node *n, usec_t now)
+{
+	return registrar_tick(home_of(n)->registrar, now);
+}
+
+static void home_status(struct node *n, json_t *out)
+{
+	const struct registrar_counters *k = registrar_counters(home_of(n)->registrar);
+	json_int_t bindings = 0, denied = 0;
+	for (const struct binding *b = registrar_first(home_of(n)->registrar); b; b = b->next)
+		bindings += b->count > 0;
+	json_t *codes = json_object();
+	for (int i = 0; i < 256; i++) {
+		char text[8];
+		snprintf(text, sizeof text, "%d", i);
+		denied += (json_int_t)k->denied[i];
+		if (k->denied[i])
+			json_object_set_new(codes, text, json_integer((json_int_t)k->denied[i]));
+	}
+	json_object_set_new(out, "bindings", json_integer(bindings));
+	json_object_set_new(out, "registration",
+			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "requests",
+				      (json_int_t)k->requests, "accepted", (json_int_t)k->accepted,
+				      "denied", denied, "silent", (json_int_t)k->silent,
+				      "deregistrations", (json_int_t)k->deregistrations, "expired",
+				      (json_int_t)k->expired, "denied_by_code", codes));
+}
+
+static json_t *home_bindings(struct node *n)
+{
+	json_t *list = json_array();
+	usec_t now = clock_now_us();
+	for (const struct binding *b = registrar_first(home_of(n)->registrar); b; b = b->next) {
+		json_t *conns = json_array();
+		for (unsigned i = 0; i < b->count; i++)
+			json_array_append_new(conns, json_string(b->conns[i]->name));
+		json_t *o =
+		    json_pack("{s:s,s:o,s:o,s:s,s:i,s:f}", "terminal", b->terminal->name,
+			      "home_address", status_addr(&b->home), "connections", conns, "why",
+			      binding_why_text(b->why), "lifetime_s", (int)b->lifetime_s, "since_s",
+			      b->since_us ? (double)(now - b->since_us) / USEC_PER_SEC : 0.0);
+		json_object_set_new(
+		    o, "expires_s",
+		    b->expires_us == USEC_NEVER || b->count == 0
+			? json_null()
+			: json_integer((json_int_t)(b->expires_us > now
+							? (b->expires_us - now) / USEC_PER_SEC
+							: 0)));
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:o}", "bindings", list);
+}
+
+static json_t *home_command(struct node *n, const char *command, const json_t *request)
+{
+	(void)n;
+	(void)request;
+	if (!strcmp(command, "switch"))
+		return json_pack("{s:s}", "error",
+				 "only a terminal chooses its connection: use it there");
+	return NULL;
+}
+
+const struct role role_home = {
+    .start = home_start,
+    .stop = home_stop,
+    .control_packet = home_control_packet,
+    .probe_reply = home_probe_reply,
+    .moved = home_moved,
+    .path_mtu = home_path_mtu,
+    .expired = home_expired,
+    .tick = home_tick,
+    .reload = home_reload,
+    .status = home_status,
+    .bindings = home_bindings,
+    .command = home_command,
+};

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What node.c has in common for both roles, and what a role adds.  A home server and a
+ * terminal are the same node with another configuration; home.c and terminal.c are thin.
+ * Everything here belongs to the control thread.
+ */
+#ifndef DAEMON_ROLE_H
+#define DAEMON_ROLE_H
+
+#include <jansson.h>
+#include "daemon/config.h"
+#include "forward/fwd.h"
+#include "mobility/moves.h"
+#include "platform/loop.h"
+#include "platform/netreq.h"
+#include "platform/pktio.h"
+#include "sadb/conn.h"
+#include "sadb/sadb.h"
+#include "wire/esp.h"
+
+struct node;
+
+/* An event of the packet path that a role looks at, with its connection found. */
+struct role_arrival {
+	const struct fwd_event *event;
+	struct conn *conn;
+	struct path back; /* to where the packet came from */
+};
+
+struct role {
+	int (*start)(struct node *n, struct err *err);
+	void (*stop)(struct node *n);
+	/* A registration message (a whole inner packet) / a probe's reply / the peer's new place.
+	 */
+	void (*control_packet)(struct node *n, const struct role_arrival *a);
+	void (*probe_reply)(struct node *n, struct conn *c, uint64_t id, usec_t at_us);
+	void (*moved)(struct node *n, const struct role_arrival *a);
+	void (*path_mtu)(struct node *n, struct conn *c, uint32_t mtu);
+	void (*expired)(struct node *n, struct conn *c);
+	usec_t (*tick)(struct node *n, usec_t now_us);
+	/* Differences between n->cfg and fresh are carried out; then n->cfg is replaced. */
+	int (*reload)(struct node *n, struct config *fresh, struct err *err);
+	void (*status)(struct node *n, json_t *out);
+	json_t *(*bindings)(struct node *n);
+	/* NULL with err set in *error when the command is not known. */
+	json_t *(*command)(struct node *n, const char *command, const json_t *request);
+};
+
+extern const struct role role_home;
+extern const struct role role_terminal;
+
+struct node {
+	struct config *cfg;
+	const struct log *log;
+	const struct role *role;
+	void *state; /* the role's */
+	struct loop *loop;
+	struct loop_timer *timer;
+	struct netreq_client *net;
+	struct pktio *pktio;
+	struct fwd *fwd;
+	struct sadb *sadb;
+	struct conn_table *table;
+	struct moves *moves;
+	struct control *control;
+	usec_t start_us;
+	uint32_t tun_mtu;
+	int exit_status;
+};
+
+/* A peer and whose it is; freed by rcu after its SAs. */
+struct peer *node_peer_new(struct node *n, const struct config_terminal *t, bool is_home_server);
+void node_peer_retire(struct node *n, struct peer *peer);
+
+/* A connection by the configuration, in table and SADB; NULL with err. */
+struct conn *node_conn_add(struct node *n, const struct config_connection *c, struct peer *peer,
+			   void *owner, struct err *err);
+void node_conn_remove(struct node *n, struct conn *c);
+/* Publishes where the connection's packets go and whence they are expected (local, remote swap
+ * ends for `in`).  NULL: nowhere. */
+void node_conn_set_path(struct conn *c, const struct path *path);
+/* Largest inner packet of the connection now; 0 without a path. */
+uint32_t node_conn_inner_mtu(const struct conn *c);
+/* The smallest inner MTU of the given connections goes to the peer (TCP MSS) and is returned. */
+uint32_t node_peer_clamp(struct peer *peer, struct conn *const *conns, size_t count);
+/* A fresh active set of the connections' outbound SAs; NULL for none. */
+struct active *node_active(struct conn *const *conns, size_t count);
+
+/* Sends inner packets made of a registration message. via NULL: the connection's path. */
+void node_send_udp(struct node *n, struct conn *c, const struct endpoint *src,
+		   const struct endpoint *dst, const uint8_t *msg, size_t len, uint32_t hello_epoch,
+		   const struct path *via);
+void node_send_mh(struct node *n, struct conn *c, const struct addr *src, const struct addr *dst,
+		  const uint8_t *msg, size_t len, uint32_t hello_epoch, const struct path *via);
+void node_send_probe(struct node *n, struct conn *c, enum esp_probe_kind kind, uint64_t id,
+		     const struct path *via);
+/* The peer's numbers go on from this hello number: the replay window follows, in order with what
+ * comes behind it. */
+void node_epoch_accept(struct node *n, struct conn *c, uint64_t number);
+/* Random, not 0. */
+uint32_t node_new_epoch(void);
+/* Asks net, and logs what it refuses. */
+void node_ask(struct node *n, struct netreq *req);
+
+/* status.c */
+json_t *status_connections(const struct node *n);
+json_t *status_moves(const struct node *n);
+json_t *status_counters(const struct node *n);
+json_t *status_node(struct node *n);
+json_t *status_addr(const struct addr *a);
+
+#endif
