@@ -54,9 +54,13 @@ bool ip_parse(const uint8_t *p, size_t len, struct ip_info *out) __attribute__((
 /* Cheap: the destination only (packet path).  False when too short or of no known version. */
 bool ip_dst(const uint8_t *p, size_t len, struct addr *dst) __attribute__((warn_unused_result));
 
-/* Internet checksum (RFC 1071): running 32-bit sum over bytes, then folded. */
+/* Internet checksum (RFC 1071): running 32-bit sum over bytes, then folded.  Of several pieces
+ * summed one after the other all but the last must be of even length. */
 uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
 uint16_t ip_fold(uint32_t sum); /* complemented, host order, to be written big-endian */
+/* Mends the big-endian checksum at `field` after one 16-bit word of what it covers changed
+ * (RFC 1624).  Not for UDP over IPv4, where 0 means none. */
+void ip_checksum_mend(uint8_t *field, uint16_t before, uint16_t after);
 /* Sum of the pseudo-header of an upper layer of l4_len bytes (RFC 793, RFC 8200 8.1). */
 uint32_t ip_pseudo_sum(const struct addr *src, const struct addr *dst, uint8_t proto,
 		       uint32_t l4_len);
@@ -64,9 +68,9 @@ void ip4_set_checksum(uint8_t *ip4);
 /* Verifies IPv4 header checksum. */
 bool ip4_checksum_ok(const uint8_t *ip4, size_t len);
 
-/* RFC 6040 / RFC 4301 5.1.2: the ECN field of a decapsulated packet.  Rewrites the inner
- * header (and IPv4 checksum) when outer says CE.  False: the packet must be dropped (outer
- * CE, inner not ECN-capable). */
+/* RFC 6040 / RFC 4301 5.1.2: the ECN field of a decapsulated packet whose header is whole.
+ * Rewrites the inner header (and IPv4 checksum) when outer says CE, or ECT(1) where inner
+ * says ECT(0).  False: the packet must be dropped (outer CE, inner not ECN-capable). */
 bool ip_ecn_decapsulate(uint8_t *inner, uint8_t outer_tos) __attribute__((warn_unused_result));
 
 /* Writes an IP header for `payload_len` bytes of `proto`; returns its length (20 or 40), 0
@@ -89,12 +93,13 @@ size_t ip_write_too_big(uint8_t *p, size_t room, const uint8_t *original, size_t
 			const struct addr *from, uint32_t mtu);
 
 /* Lowers the MSS option of a TCP SYN to what fits in mtu and mends the checksum; any other
- * packet is left as it is.  Returns true when it changed something. */
+ * packet is left as it is.  Returns true when it changed something.  The checksum must be a
+ * whole one: complete it first where a device left it to be done (vnet_hdr NEEDS_CSUM). */
 bool ip_clamp_mss(uint8_t *p, size_t len, uint32_t mtu);
 
 /* Cuts an IPv4 packet without DF into fragments of at most mtu bytes (RFC 791).  Calls emit
  * for each with a whole packet built in `scratch` (>= mtu bytes).  Returns the number of
- * fragments, 0 when it cannot be cut. */
+ * fragments, 0 when it cannot be cut.  A packet that fits is emitted as it is, as one. */
 unsigned ip4_fragment(const uint8_t *p, size_t len, uint32_t mtu, uint8_t *scratch,
 		      void (*emit)(void *ctx, const uint8_t *fragment, size_t len), void *ctx);
 
