@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the network to the TUN device.
+ *
+ *   datagrams -> (keepalive? IKE?) -> SPI -> SA -> replay check -> opened together -> replay mark
+ *   -> trailer -> inner addresses against the SA's peer -> control, or merged -> TUN
+ *
+ * RFC 4303 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
+ *
+ * Nothing is changed before a packet is authentic.  A packet that is not, or whose number came
+ * before, may be a hello (sadb/sa.h): it is tried once more with the hello's number.  Opening
+ * leaves a packet that fails as it was for every algorithm that configured keys may use, so the
+ * second try needs no copy.
+ */
+#include <string.h>
+#include "base/cursor.h"
+#include "forward/state.h"
+
+#define HELLOS_PER_SEC	  200
+#define ESP_MIN_LEN	  (ESP_HEADER_LEN + ESP_TRAILER_LEN)
+#define PORT_REGISTRATION 434
+
+/* --- before opening */
+
+/* The hello's number, if the packet may be one. */
+static bool hello_possible(const struct sa *sa, uint32_t lo)
+{
+	return sa->configured_keys && sa->esn && lo != 0;
+}
+
+/* Decides by which number a packet is opened; false: it is dropped for in->fallback. */
+static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec_t now_us)
+{
+	const struct sa *sa = in->sa;
+	const struct replay *replay = sa->space->replay;
+	bool can_hello = hello_possible(sa, lo);
+
+	in->fallback = DROP_NOT_AUTHENTIC;
+	in->hello = in->may_hello = false;
+	if (!can_hello || replay_primed(replay)) {
+		in->number = sa->esn ? replay_infer(replay, lo) : lo;
+		can_hello = can_hello && in->number != space_hello_number(lo);
+		switch (replay_check(replay, in->number)) {
+		case REPLAY_NEW:
+			in->may_hello = can_hello;
+			return true;
+		case REPLAY_SEEN:
+			in->fallback = DROP_REPLAYED;
+			break;
+		case REPLAY_TOO_OLD:
+			in->fallback = DROP_TOO_OLD;
+			break;
+		}
+	}
+	in->hello = can_hello && fwd_limit_ok(&f->in.hellos, now_us, HELLOS_PER_SEC);
+	in->number = space_hello_number(lo);
+	return in->hello;
+}
+
+static bool shared_space(const struct sa *sa)
+{
+	return sa->space != &sa->own_space;
+}
+
+static void drop_packet(struct fwd *f, const struct in_packet *in, enum drop_reason reason)
+{
+	fwd_drop(f, reason, 1);
+	if (reason == DROP_REPLAYED && shared_space(in->sa))
+		fwd_add(&f->stats.duplicates, 1);
+}
+
+/* What a datagram holds: true for ESP, else it was counted. */
+static bool is_esp(struct fwd *f, const uint8_t *p, uint32_t len, bool udp)
+{
+	enum esp_udp_kind kind = len < ESP_MIN_LEN ? ESP_UDP_RUNT : ESP_UDP_ESP;
+	if (udp)
+		kind = esp_udp_classify(p, len);
+	switch (kind) {
+	case ESP_UDP_ESP:
+		if (len >= ESP_MIN_LEN)
+			return true;
+		fwd_drop(f, DROP_RUNT, 1);
+		return false;
+	case ESP_UDP_IKE:
+		fwd_drop(f, DROP_IKE_CLOSED, 1);
+		return false;
+	case ESP_UDP_KEEPALIVE:
+		fwd_add(&f->stats.keepalives, 1);
+		return false;
+	case ESP_UDP_RUNT:
+		fwd_drop(f, DROP_RUNT, 1);
+		return false;
+	}
+	return false;
+}
+
+static void take_packet(struct fwd *f, const struct fwd_dgram *d, uint8_t *p, uint32_t len,
+			bool udp, usec_t now_us)
+{
+	if (!is_esp(f, p, len, udp))
+		return;
+	struct reader r = reader_of(p, ESP_HEADER_LEN);
+	uint32_t spi = reader_u32(&r), lo = reader_u32(&r);
+	struct in_packet *in = &f->in.packets[f->in.count];
+	in->dgram = d;
+	in->sa = sadb_find(f->cfg.sadb, spi);
+	if (!in->sa) {
+		fwd_drop(f, DROP_UNKNOWN_SPI, 1);
+		return;
+	}
+	const struct sa *sa = in->sa;
+	if (sa->udp != udp) {
+		fwd_drop(f, DROP_WRONG_FORM, 1);
+		return;
+	}
+	if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
+		fwd_drop(f, DROP_SA_DEAD, 1);
+		return;
+	}
+	if (len < (uint32_t)ESP_MIN_LEN + sa->iv_len + sa->icv_len) {
+		fwd_drop(f, DROP_RUNT, 1);
+		return;
+	}
+	if (!choose_number(f, in, lo, now_us)) {
+		drop_packet(f, in, in->fallback);
+		return;
+	}
+	f->in.ops[f->in.count++] = (struct crypt_op){
+	    .crypt = sa->crypt,
+	    .esp = p,
+	    .len = len,
+	    .seq_hi = (uint32_t)(in->number >> 32),
+	    .esn = sa->esn,
+	};
+}
+
+/* --- opening */
+
+static void open_packets(struct fwd *f, usec_t now_us)
+{
+	struct fwd_in *in = &f->in;
+	unsigned again = 0;
+	crypt_open(in->ops, in->count);
+	for (unsigned i = 0; i < in->count; i++) {
+		if (in->ops[i].ok || !in->packets[i].may_hello ||
+		    !fwd_limit_ok(&in->hellos, now_us, HELLOS_PER_SEC))
+			continue;
+		struct reader r = reader_of(in->ops[i].esp, ESP_HEADER_LEN);
+		reader_skip(&r, 4);
+		uint32_t lo = reader_u32(&r);
+		in->again_of[again] = (uint16_t)i;
+		in->again[again] = in->ops[i];
+		in->again[again++].seq_hi = lo;
+		in->packets[i].number = space_hello_number(lo);
+		in->packets[i].hello = true;
+	}
+	if (again == 0)
+		return;
+	crypt_open(in->again, again);
+	for (unsigned i = 0; i < again; i++)
+		in->ops[in->again_of[i]].ok = in->again[i].ok;
+}
+
+/* --- after opening */
+
+/* The newest packet of the SA came from elsewhere than expected: control decides. */
+static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	const struct endpoint *src = &in->dgram->src;
+	const struct path *path = rcu_dereference(sa->path);
+	if (path && endpoint_equal(&path->remote, src))
+		return;
+	if (sa->moved_path == path && endpoint_equal(&sa->moved_src, src) && sa->moved_us &&
+	    now_us - sa->moved_us < FWD_RETELL_US)
+		return;
+	struct fwd_event *e = fwd_event_slot(f, FWD_EV_MOVED, sa, now_us);
+	if (!e)
+		return;
+	e->number = in->number;
+	e->src = *src;
+	e->tos = in->dgram->tos;
+	fwd_event_push(f);
+	sa->moved_path = path;
+	sa->moved_src = *src;
+	sa->moved_us = now_us;
+}
+
+/* Commits an authentic packet to the window and the SA.  False: another copy was first. */
+static bool mark_packet(struct fwd *f, const struct in_packet *in, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	switch (replay_mark(sa->space->replay, in->number)) {
+	case REPLAY_NEW:
+		break;
+	case REPLAY_SEEN:
+		drop_packet(f, in, DROP_REPLAYED);
+		return false;
+	case REPLAY_TOO_OLD:
+		drop_packet(f, in, DROP_TOO_OLD);
+		return false;
+	}
+	if (in->number > fwd_get(&sa->newest) || sa->newest_resets != sa->space->resets) {
+		fwd_put(&sa->newest, in->number);
+		sa->newest_resets = sa->space->resets;
+		look_for_move(f, in, now_us);
+	}
+	return true;
+}
+
+static bool in_prefixes(const struct peer *peer, const struct addr *a)
+{
+	for (unsigned i = 0; i < peer->prefix_count; i++)
+		if (prefix_contains(&peer->prefixes[i], a))
+			return true;
+	return false;
+}
+
+static bool is_registration(const struct fwd *f, const uint8_t *packet, const struct ip_info *info)
+{
+	bool own = false;
+	for (unsigned i = 0; i < f->cfg.own_count && !own; i++)
+		own = addr_equal(&f->cfg.own[i], &info->dst);
+	if (!own || info->fragment)
+		return false;
+	if (info->proto == IP_PROTO_MH)
+		return true;
+	if (info->proto != IP_PROTO_UDP ||
+	    info->total_len < (uint32_t)info->l4_off + UDP_HEADER_LEN)
+		return false;
+	struct reader r = reader_of(packet + info->l4_off, UDP_HEADER_LEN);
+	uint16_t sport = reader_u16(&r), dport = reader_u16(&r);
+	return sport == PORT_REGISTRATION || dport == PORT_REGISTRATION;
+}
+
+static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_event_kind kind,
+			    const uint8_t *data, size_t len, usec_t now_us)
+{
+	struct fwd_event *e =
+	    len <= FWD_EVENT_DATA_MAX ? fwd_event_slot(f, kind, in->sa, now_us) : NULL;
+	if (!e) {
+		fwd_drop(f, DROP_CONTROL_BUSY, 1);
+		return;
+	}
+	e->hello = in->hello;
+	e->number = in->number;
+	e->src = in->dgram->src;
+	e->tos = in->dgram->tos;
+	e->len = (uint16_t)len;
+	memcpy(e->data, data, len);
+	fwd_event_push(f);
+}
+
+static void take_dummy(struct fwd *f, const struct in_packet *in, const uint8_t *payload,
+		       size_t len, usec_t now_us)
+{
+	struct esp_probe probe;
+	if (in->hello)
+		fwd_drop(f, DROP_HELLO_DATA, 1);
+	else if (esp_read_probe(payload, len, &probe))
+		give_to_control(f, in, FWD_EV_PROBE, payload, len, now_us);
+	else
+		fwd_drop(f, DROP_DUMMY, 1);
+}
+
+static void take_inner(struct fwd *f, const struct in_packet *in, uint8_t *packet,
+		       const struct ip_info *info, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	const struct peer *peer = sa->peer;
+	if (!peer->is_home_server && !in_prefixes(peer, &info->src)) {
+		fwd_drop(f, DROP_INNER_SOURCE, 1);
+		return;
+	}
+	if (peer->is_home_server && !in_prefixes(peer, &info->dst)) {
+		fwd_drop(f, DROP_INNER_DESTINATION, 1);
+		return;
+	}
+	if (is_registration(f, packet, info)) {
+		give_to_control(f, in, FWD_EV_CONTROL, packet, info->total_len, now_us);
+		return;
+	}
+	if (in->hello) {
+		fwd_drop(f, DROP_HELLO_DATA, 1);
+		return;
+	}
+	if (peer->strict && !atomic_load_explicit(&sa->active, memory_order_relaxed)) {
+		fwd_drop(f, DROP_NOT_ACTIVE, 1);
+		return;
+	}
+	if (!ip_ecn_decapsulate(packet, in->dgram->tos)) {
+		fwd_drop(f, DROP_ECN, 1);
+		return;
+	}
+	uint32_t mtu = atomic_load_explicit(&peer->clamp_mtu, memory_order_relaxed);
+	if (mtu)
+		ip_clamp_mss(packet, info->total_len, mtu);
+	if (fwd_get(&sa->first_us) == 0)
+		fwd_put(&sa->first_us, now_us);
+	fwd_add(&f->stats.in_packets, 1);
+	fwd_add(&f->stats.in_bytes, info->total_len);
+	merge_add(&f->in.merge, packet, info);
+}
+
+static void accept_packet(struct fwd *f, unsigned i, usec_t now_us)
+{
+	const struct in_packet *in = &f->in.packets[i];
+	const struct crypt_op *op = &f->in.ops[i];
+	struct sa *sa = in->sa;
+	if (!op->ok) {
+		drop_packet(f, in, in->fallback);
+		return;
+	}
+	if (!in->hello && !mark_packet(f, in, now_us))
+		return;
+	uint8_t *payload = op->esp + ESP_HEADER_LEN + sa->iv_len;
+	size_t len = op->len - ESP_HEADER_LEN - (size_t)sa->iv_len - sa->icv_len;
+	uint8_t next_header;
+	bool sound = esp_read_trailer(payload, len, &len, &next_header);
+	if (!in->hello)
+		fwd_count_packet(f, sa, false, sound ? (uint32_t)len : 0, now_us);
+	if (!sound) {
+		fwd_drop(f, DROP_BAD_TRAILER, 1);
+		return;
+	}
+	if (next_header == IP_PROTO_NONE) {
+		take_dummy(f, in, payload, len, now_us);
+		return;
+	}
+	struct ip_info info;
+	uint8_t version = next_header == IP_PROTO_IPIP ? 4 : 6;
+	if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
+	    !ip_parse(payload, len, &info) || info.version != version) {
+		fwd_drop(f, DROP_BAD_INNER, 1);
+		return;
+	}
+	take_inner(f, in, payload, &info, now_us);
+}
+
+static void write_tun(struct fwd *f)
+{
+	struct merge *m = &f->in.merge;
+	int n = merge_finish(m);
+	if (n == 0)
+		return;
+	int done = f->cfg.io.tun_write(f->cfg.io.ctx, m->writes, n);
+	for (int i = 0; i < n; i++) {
+		if (i >= done || m->writes[i].failed)
+			fwd_drop(f, DROP_TUN_FAILED, m->runs[i].count);
+		else
+			fwd_add(&f->stats.tun_writes, 1);
+	}
+}
+
+static void finish_packets(struct fwd *f, usec_t now_us)
+{
+	if (f->in.count == 0)
+		return;
+	open_packets(f, now_us);
+	merge_begin(&f->in.merge, f->cfg.offload);
+	for (unsigned i = 0; i < f->in.count; i++)
+		accept_packet(f, i, now_us);
+	f->in.count = 0;
+	write_tun(f);
+}
+
+unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us)
+{
+	int n = f->cfg.io.recv(f->cfg.io.ctx, sock, f->dgrams, FWD_DGRAMS_MAX);
+	if (n <= 0)
+		return 0;
+	fwd_add(&f->stats.in_recvs, (uint64_t)n);
+	for (int i = 0; i < n; i++) {
+		const struct fwd_dgram *d = &f->dgrams[i];
+		uint32_t len = d->len < FWD_BUFFER_LEN ? d->len : FWD_BUFFER_LEN;
+		uint32_t size = d->gso_size ? d->gso_size : len;
+		uint32_t off = 0;
+		do {
+			uint32_t part = len - off < size ? len - off : size;
+			if (f->in.count == FWD_OPS_MAX)
+				finish_packets(f, now_us);
+			take_packet(f, d, d->data + off, part, udp, now_us);
+			off += part;
+		} while (off < len);
+	}
+	finish_packets(f, now_us);
+	fwd_event_flush(f);
+	return (unsigned)n;
+}

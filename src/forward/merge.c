@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receive-side merging of TCP: see the header.  Packets are chained into runs as they come; the
+ * iovecs are laid out at the end, when the length of each run is known.
+ */
+#include <string.h>
+#include "base/cursor.h"
+#include "forward/merge.h"
+
+#define MERGE_END     UINT16_MAX
+#define MERGE_LEN_MAX 65535
+
+#define IP4_DF	      0x40
+#define TCP_CSUM_OFF  16
+#define TCP_FLAGS_OFF 13
+
+enum { TCP_PSH = 0x08, TCP_ACK = 0x10 };
+
+/* What is looked at in a TCP segment. */
+struct tcp_view {
+	const uint8_t *ip, *tcp;
+	uint32_t header_len, payload_len, seq;
+	bool candidate; /* may be part of a run */
+};
+
+static uint16_t get16(const uint8_t *p)
+{
+	struct reader r = reader_of(p, 2);
+	return reader_u16(&r);
+}
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	struct writer w = writer_of(p, 2);
+	writer_u16(&w, (uint16_t)v);
+}
+
+void merge_begin(struct merge *m, bool enabled)
+{
+	m->enabled = enabled;
+	m->packet_count = m->run_count = m->open_count = 0;
+}
+
+bool merge_full(const struct merge *m)
+{
+	return m->packet_count == MERGE_PACKETS_MAX;
+}
+
+/* Plain headers, the flags of bulk data, and both checksums right: those of the later packets
+ * of a run are not passed on, so a wrong one would be hidden. */
+static bool is_candidate(const struct ip_info *info, const struct tcp_view *v)
+{
+	uint8_t flags = v->tcp[TCP_FLAGS_OFF];
+	if (v->payload_len == 0 || (flags & (uint8_t)~TCP_PSH) != TCP_ACK)
+		return false;
+	if (info->version == 4 ? info->l4_off != IP4_HEADER_LEN : info->l4_off != IP6_HEADER_LEN)
+		return false;
+	if (info->version == 4 && !ip4_checksum_ok(v->ip, info->total_len))
+		return false;
+	uint32_t l4_len = info->total_len - info->l4_off;
+	uint32_t sum = ip_pseudo_sum(&info->src, &info->dst, IP_PROTO_TCP, l4_len);
+	return ip_fold(ip_sum(v->tcp, l4_len, sum)) == 0;
+}
+
+static bool view_tcp(const uint8_t *packet, const struct ip_info *info, struct tcp_view *v)
+{
+	if (info->proto != IP_PROTO_TCP || info->fragment ||
+	    info->total_len < (uint32_t)info->l4_off + TCP_HEADER_LEN)
+		return false;
+	v->ip = packet;
+	v->tcp = packet + info->l4_off;
+	struct reader r = reader_of(v->tcp, TCP_HEADER_LEN);
+	reader_skip(&r, 4);
+	v->seq = reader_u32(&r);
+	reader_skip(&r, 4);
+	v->header_len = info->l4_off + (uint32_t)(reader_u8(&r) >> 4) * 4;
+	if (v->header_len < (uint32_t)info->l4_off + TCP_HEADER_LEN ||
+	    v->header_len > info->total_len)
+		return false;
+	v->payload_len = info->total_len - v->header_len;
+	v->candidate = is_candidate(info, v);
+	return true;
+}
+
+static bool same_flow(const struct merge *m, const struct merge_run *run,
+		      const struct ip_info *info, const struct tcp_view *v)
+{
+	const uint8_t *first = m->packets[run->first].data + run->l4_off;
+	return memcmp(first, v->tcp, 4) == 0 && addr_equal(&run->src, &info->src) &&
+	       addr_equal(&run->dst, &info->dst);
+}
+
+/* The IP headers agree in what the kernel copies to every packet when it cuts.  It counts the
+ * identification up; with DF and no counting by the sender it has no meaning (RFC 6864). */
+static bool same_ip(const uint8_t *a, const uint8_t *b, uint8_t version, uint16_t count)
+{
+	if (version == 6) /* version, class, flow label; hop limit */
+		return memcmp(a, b, 4) == 0 && a[7] == b[7];
+	if (a[1] != b[1] || a[6] != b[6] || a[7] != b[7] || a[8] != b[8])
+		return false;
+	uint16_t ida = get16(a + 4), idb = get16(b + 4);
+	return idb == (uint16_t)(ida + count) || ((a[6] & IP4_DF) && ida == idb);
+}
+
+static bool can_join(const struct merge *m, const struct merge_run *run, const struct ip_info *info,
+		     const struct tcp_view *v)
+{
+	const uint8_t *first = m->packets[run->first].data;
+	const uint8_t *tcp = first + run->l4_off;
+	if (!v->candidate || run->version != info->version || v->seq != run->next_seq ||
+	    v->payload_len > run->size || v->header_len != run->header_len ||
+	    run->count == MERGE_RUN_MAX || run->total_len + v->payload_len > MERGE_LEN_MAX)
+		return false;
+	if (!same_ip(first, v->ip, run->version, run->count))
+		return false;
+	/* acknowledgement, data offset; window; urgent pointer, options */
+	return memcmp(tcp + 8, v->tcp + 8, 5) == 0 && memcmp(tcp + 14, v->tcp + 14, 2) == 0 &&
+	       memcmp(tcp + 18, v->tcp + 18, v->header_len - run->l4_off - 18) == 0;
+}
+
+static void close_run(struct merge *m, uint16_t at)
+{
+	m->open_count--;
+	memmove(&m->open[at], &m->open[at + 1], (size_t)(m->open_count - at) * sizeof(m->open[0]));
+}
+
+static void start_run(struct merge *m, uint16_t packet, const struct ip_info *info,
+		      const struct tcp_view *v)
+{
+	struct merge_run *run = &m->runs[m->run_count];
+	run->first = run->last = packet;
+	run->count = 1;
+	run->total_len = m->packets[packet].len;
+	if (v && v->candidate && !(v->tcp[TCP_FLAGS_OFF] & TCP_PSH)) {
+		run->version = info->version;
+		run->flags = v->tcp[TCP_FLAGS_OFF];
+		run->l4_off = info->l4_off;
+		run->header_len = (uint16_t)v->header_len;
+		run->size = v->payload_len;
+		run->next_seq = v->seq + v->payload_len;
+		run->src = info->src;
+		run->dst = info->dst;
+		if (m->open_count == MERGE_OPEN_MAX)
+			close_run(m, 0);
+		m->open[m->open_count++] = m->run_count;
+	}
+	m->run_count++;
+}
+
+static void join_run(struct merge *m, uint16_t at, uint16_t packet, const struct tcp_view *v)
+{
+	struct merge_run *run = &m->runs[m->open[at]];
+	m->packets[packet].skip = run->header_len;
+	m->packets[run->last].next = packet;
+	run->last = packet;
+	run->count++;
+	run->total_len += v->payload_len;
+	run->next_seq += v->payload_len;
+	run->flags |= v->tcp[TCP_FLAGS_OFF];
+	if (v->payload_len < run->size || (run->flags & TCP_PSH))
+		close_run(m, at);
+}
+
+void merge_add(struct merge *m, uint8_t *packet, const struct ip_info *info)
+{
+	uint16_t i = m->packet_count++;
+	m->packets[i] =
+	    (struct merge_packet){.data = packet, .len = info->total_len, .next = MERGE_END};
+	if (!m->enabled) {
+		start_run(m, i, info, NULL);
+		return;
+	}
+	struct tcp_view v;
+	if (!view_tcp(packet, info, &v)) {
+		/* A fragment or malformed segment may belong to any flow. */
+		if (info->proto == IP_PROTO_TCP || info->fragment)
+			m->open_count = 0;
+		start_run(m, i, info, NULL);
+		return;
+	}
+	for (uint16_t at = 0; at < m->open_count; at++) {
+		struct merge_run *run = &m->runs[m->open[at]];
+		if (!same_flow(m, run, info, &v))
+			continue;
+		if (can_join(m, run, info, &v)) {
+			join_run(m, at, i, &v);
+			return;
+		}
+		close_run(m, at);
+		break;
+	}
+	start_run(m, i, info, &v);
+}
+
+/* Makes the first header that of the whole, its checksum left to the kernel. */
+static void finish_run(struct merge *m, const struct merge_run *run, struct virtio_net_hdr *vh)
+{
+	uint8_t *ip = m->packets[run->first].data;
+	uint8_t *tcp = ip + run->l4_off;
+	if (run->version == 4) {
+		put16(ip + 2, run->total_len);
+		ip4_set_checksum(ip);
+	} else {
+		put16(ip + 4, run->total_len - IP6_HEADER_LEN);
+	}
+	tcp[TCP_FLAGS_OFF] = run->flags;
+	uint32_t sum =
+	    ip_pseudo_sum(&run->src, &run->dst, IP_PROTO_TCP, run->total_len - run->l4_off);
+	put16(tcp + TCP_CSUM_OFF, (uint16_t)~ip_fold(sum));
+	*vh = (struct virtio_net_hdr){
+	    .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	    .gso_type = run->version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6,
+	    .hdr_len = run->header_len,
+	    .gso_size = (uint16_t)run->size,
+	    .csum_start = run->l4_off,
+	    .csum_offset = TCP_CSUM_OFF,
+	};
+}
+
+int merge_finish(struct merge *m)
+{
+	struct iovec *iov = m->iov;
+	for (uint16_t i = 0; i < m->run_count; i++) {
+		const struct merge_run *run = &m->runs[i];
+		struct fwd_write *w = &m->writes[i];
+		*w = (struct fwd_write){.iov = iov, .iov_count = run->count};
+		if (run->count > 1)
+			finish_run(m, run, &w->vh);
+		for (uint16_t p = run->first; p != MERGE_END; p = m->packets[p].next) {
+			const struct merge_packet *packet = &m->packets[p];
+			*iov++ = (struct iovec){.iov_base = packet->data + packet->skip,
+						.iov_len = packet->len - packet->skip};
+		}
+	}
+	return m->run_count;
+}

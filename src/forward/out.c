@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the TUN device to the network.
+ *
+ *   frame -> destination -> active connections -> cut to fit the narrowest of them ->
+ *   one number for each packet and sequence space -> a copy for each connection into the arena
+ *   -> sealed together -> neighbours of one length leave as one UDP_SEGMENT send
+ *
+ * RFC 4301 8 (DF, path MTU), RFC 6040 (ECN), RFC 4303 3.3, RFC 3948.
+ *
+ * Copies on several connections must be the same packet under the same number, since the
+ * receiver keeps whichever comes first: so a frame is cut once, for all of them.
+ */
+#include <errno.h>
+#include <string.h>
+#include "base/cursor.h"
+#include "forward/state.h"
+
+#define IP6_MTU_MIN	 1280
+#define TOO_BIG_PER_SEC	 1000 /* RFC 4443 2.4 (f) asks for a limit */
+#define TOO_BIG_LEN_MAX	 IP6_MTU_MIN
+#define NUMBER_MAX_PLAIN UINT32_MAX
+#define NUMBER_MAX_ESN	 (UINT64_MAX - 1)
+#define KEEPALIVE_OCTET	 0xff
+
+/* Where a packet goes. */
+struct target {
+	struct sa *sa;
+	const struct path *path;
+	uint64_t number; /* of the next packet */
+	bool spent;
+};
+
+struct targets {
+	unsigned count;
+	uint32_t mtu; /* of inner packets, the smallest */
+	struct target list[ACTIVE_MAX];
+};
+
+/* What all copies of a packet say outside. */
+struct outer {
+	uint8_t next_header, tos;
+	bool df;
+	bool alone; /* larger than the path: never in a UDP_SEGMENT send */
+};
+
+/* --- sealing and sending */
+
+static bool joins(const struct fwd_out *o, unsigned first, unsigned last, unsigned i)
+{
+	const struct out_packet *a = &o->packets[first], *b = &o->packets[i];
+	return !a->alone && !b->alone && a->path == b->path && a->sa == b->sa && a->tos == b->tos &&
+	       a->df == b->df && o->ops[last].len == o->ops[first].len &&
+	       o->ops[i].len <= o->ops[first].len &&
+	       o->ops[last].esp + o->ops[last].len == o->ops[i].esp;
+}
+
+static unsigned make_sends(struct fwd *f)
+{
+	struct fwd_out *o = &f->out;
+	unsigned sends = 0;
+	for (unsigned i = 0; i < o->count;) {
+		if (!o->ops[i].ok) {
+			fwd_drop(f, DROP_SEND_FAILED, 1);
+			i++;
+			continue;
+		}
+		unsigned first = i, last = i;
+		uint32_t len = o->ops[first].len;
+		for (i++; i < o->count && i - first < FWD_SEGMENTS_MAX && o->ops[i].ok &&
+			  joins(o, first, last, i) && len + o->ops[i].len <= FWD_GSO_LEN_MAX;
+		     i++) {
+			len += o->ops[i].len;
+			last = i;
+		}
+		const struct out_packet *p = &o->packets[first];
+		o->send_first[sends] = first;
+		o->send_count[sends] = i - first;
+		o->sends[sends++] = (struct fwd_send){
+		    .path = p->path,
+		    .data = o->ops[first].esp,
+		    .len = len,
+		    .gso_size = i - first > 1 ? o->ops[first].len : 0,
+		    .tos = p->tos,
+		    .df = p->df,
+		};
+	}
+	return sends;
+}
+
+static void send_failed(struct fwd *f, unsigned i, usec_t now_us)
+{
+	const struct fwd_send *s = &f->out.sends[i];
+	fwd_drop(f, DROP_SEND_FAILED, f->out.send_count[i]);
+	if (s->error != EMSGSIZE)
+		return;
+	struct sa *sa = f->out.packets[f->out.send_first[i]].sa;
+	if (sa->told_mtu == s->mtu && now_us - sa->told_mtu_us < FWD_RETELL_US)
+		return;
+	struct fwd_event *e = fwd_event_slot(f, FWD_EV_PATH_MTU, sa, now_us);
+	if (!e)
+		return;
+	e->outbound = true;
+	e->mtu = s->mtu;
+	e->src = s->path->remote;
+	fwd_event_push(f);
+	sa->told_mtu = s->mtu;
+	sa->told_mtu_us = now_us;
+}
+
+void out_flush(struct fwd *f, usec_t now_us)
+{
+	struct fwd_out *o = &f->out;
+	if (o->count == 0)
+		return;
+	crypt_seal(o->ops, o->count);
+	unsigned n = make_sends(f);
+	int sent = n ? f->cfg.io.send(f->cfg.io.ctx, o->sends, (int)n) : 0;
+	fwd_add(&f->stats.out_sends, (uint64_t)(sent > 0 ? sent : 0));
+	for (unsigned i = 0; i < n; i++) {
+		if ((int)i >= sent || o->sends[i].error)
+			send_failed(f, i, now_us);
+	}
+	o->count = 0;
+	o->used = 0;
+}
+
+/* Room in the arena for an ESP packet with everything but the payload filled in: returns where
+ * that goes. */
+static uint8_t *out_room(struct fwd *f, const struct target *t, uint64_t number,
+			 const struct outer *outer, uint32_t inner_len, usec_t now_us)
+{
+	struct fwd_out *o = &f->out;
+	const struct sa *sa = t->sa;
+	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
+	size_t body = inner_len + esp_pad_len(inner_len, sa->block_len) + ESP_TRAILER_LEN;
+	size_t len = head + body + sa->icv_len;
+	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
+		out_flush(f, now_us);
+
+	uint8_t *p = o->arena + o->used;
+	o->used += len;
+	struct writer w = writer_of(p, ESP_HEADER_LEN);
+	writer_u32(&w, sa->spi);
+	writer_u32(&w, (uint32_t)number);
+	esp_write_trailer(p + head, inner_len, sa->block_len, outer->next_header);
+	o->ops[o->count] = (struct crypt_op){
+	    .crypt = sa->crypt,
+	    .esp = p,
+	    .len = (uint32_t)len,
+	    .seq_hi = (uint32_t)(number >> 32),
+	    .esn = sa->esn,
+	};
+	o->packets[o->count++] = (struct out_packet){
+	    .sa = t->sa,
+	    .path = t->path,
+	    .tos = outer->tos,
+	    .df = outer->df,
+	    .alone = !sa->udp || outer->alone,
+	};
+	return p + head;
+}
+
+/* --- where to */
+
+static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
+{
+	uint32_t overhead = path->remote.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+	if (sa->udp)
+		overhead += UDP_HEADER_LEN;
+	return path->mtu > overhead ? sa_inner_mtu(sa, path->mtu - overhead) : 0;
+}
+
+/* False, and *why, when no copy can be sent. */
+static bool find_targets(struct fwd *f, const struct addr *dst, struct targets *out,
+			 enum drop_reason *why)
+{
+	const struct active *active = fib_find(f->fib, dst);
+	out->count = 0;
+	out->mtu = UINT32_MAX;
+	*why = DROP_NO_BINDING;
+	for (unsigned i = 0; active && i < active->count; i++) {
+		struct sa *sa = active->sa[i];
+		const struct path *path = rcu_dereference(sa->path);
+		if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
+			*why = DROP_SA_DEAD;
+			continue;
+		}
+		if (!path) {
+			*why = DROP_NO_PATH;
+			continue;
+		}
+		uint32_t mtu = path_inner_mtu(sa, path);
+		if (mtu < out->mtu)
+			out->mtu = mtu;
+		out->list[out->count++] = (struct target){.sa = sa, .path = path};
+	}
+	return out->count > 0;
+}
+
+/* Draws `count` numbers for each target, once for each space.  Returns how many targets have
+ * theirs. */
+static unsigned draw_numbers(struct fwd *f, struct targets *ts, uint32_t count, usec_t now_us)
+{
+	unsigned usable = 0;
+	for (unsigned i = 0; i < ts->count; i++) {
+		struct target *t = &ts->list[i];
+		unsigned same = 0;
+		while (ts->list[same].sa->space != t->sa->space)
+			same++;
+		if (same < i) {
+			t->number = ts->list[same].number;
+			t->spent = ts->list[same].spent;
+		} else {
+			uint64_t next = fwd_get(&t->sa->space->next);
+			uint64_t max = t->sa->esn ? NUMBER_MAX_ESN : NUMBER_MAX_PLAIN;
+			t->number = next ? next : 1;
+			t->spent = t->number > max || max - t->number + 1 < count;
+			if (!t->spent)
+				fwd_put(&t->sa->space->next, t->number + count);
+		}
+		if (t->spent)
+			fwd_kill_sa(f, t->sa, true, now_us);
+		usable += !t->spent;
+	}
+	return usable;
+}
+
+static void count_out(struct fwd *f, struct sa *sa, uint32_t inner_len, bool data, usec_t now_us)
+{
+	if (data && fwd_get(&sa->first_us) == 0)
+		fwd_put(&sa->first_us, now_us);
+	fwd_count_packet(f, sa, true, inner_len, now_us);
+}
+
+/* --- one packet, a copy on each target */
+
+static void put_packet(struct fwd *f, struct targets *ts, const struct outer *outer,
+		       const uint8_t *packet, uint32_t len, usec_t now_us)
+{
+	if (draw_numbers(f, ts, 1, now_us) == 0) {
+		fwd_drop(f, DROP_NUMBERS_SPENT, 1);
+		return;
+	}
+	for (unsigned i = 0; i < ts->count; i++) {
+		struct target *t = &ts->list[i];
+		if (t->spent)
+			continue;
+		memcpy(out_room(f, t, t->number, outer, len, now_us), packet, len);
+		count_out(f, t->sa, len, true, now_us);
+	}
+	fwd_add(&f->stats.out_packets, 1);
+	fwd_add(&f->stats.out_bytes, len);
+}
+
+static void tell_too_big(struct fwd *f, const uint8_t *packet, uint32_t len, uint8_t version,
+			 uint32_t mtu, usec_t now_us)
+{
+	const struct addr *from = version == 4 ? &f->cfg.icmp4 : &f->cfg.icmp6;
+	uint8_t message[TOO_BIG_LEN_MAX];
+	if (from->family == 0 || !fwd_limit_ok(&f->out.too_big, now_us, TOO_BIG_PER_SEC))
+		return;
+	size_t n = ip_write_too_big(message, sizeof(message), packet, len, from, mtu);
+	if (n == 0)
+		return;
+	struct iovec iov = {.iov_base = message, .iov_len = n};
+	struct fwd_write w = {.iov = &iov, .iov_count = 1};
+	if (f->cfg.io.tun_write(f->cfg.io.ctx, &w, 1) != 1 || w.failed)
+		fwd_drop(f, DROP_TUN_FAILED, 1);
+	else
+		fwd_add(&f->stats.tun_writes, 1);
+}
+
+struct fragment_ctx {
+	struct fwd *f;
+	struct targets *ts;
+	const struct outer *outer;
+	usec_t now_us;
+};
+
+static void put_fragment(void *ctx, const uint8_t *fragment, size_t len)
+{
+	struct fragment_ctx *c = ctx;
+	put_packet(c->f, c->ts, c->outer, fragment, (uint32_t)len, c->now_us);
+}
+
+/* A packet that is what it is: sent whole, in fragments, or not at all. */
+static void put_single(struct fwd *f, struct targets *ts, const struct outer *outer,
+		       const struct ip_info *info, const uint8_t *packet, uint32_t len,
+		       usec_t now_us)
+{
+	/* IPv6 nodes need not believe in less than 1280: a narrower path fragments the outside
+	 * (RFC 2473 7.1). */
+	uint32_t limit = ts->mtu;
+	if (info->version == 6 && limit < IP6_MTU_MIN)
+		limit = IP6_MTU_MIN;
+	if (len <= limit) {
+		struct outer o = *outer;
+		if (len > ts->mtu) {
+			o.df = false;
+			o.alone = true;
+		}
+		put_packet(f, ts, &o, packet, len, now_us);
+		return;
+	}
+	if (info->version == 4 && !info->df) {
+		struct fragment_ctx c = {.f = f, .ts = ts, .outer = outer, .now_us = now_us};
+		if (limit <= FWD_BUFFER_LEN &&
+		    ip4_fragment(packet, len, limit, f->out.scratch, put_fragment, &c) > 0)
+			return;
+	}
+	fwd_drop(f, DROP_TOO_BIG, 1);
+	tell_too_big(f, packet, len, info->version, limit, now_us);
+}
+
+/* --- frames */
+
+static void put_segments(struct fwd *f, struct targets *ts, const struct outer *outer,
+			 const struct segment_plan *plan, usec_t now_us)
+{
+	if (draw_numbers(f, ts, plan->count, now_us) == 0) {
+		fwd_drop(f, DROP_NUMBERS_SPENT, plan->count);
+		return;
+	}
+	for (unsigned t = 0; t < ts->count; t++) {
+		struct target *target = &ts->list[t];
+		if (target->spent)
+			continue;
+		for (uint32_t i = 0; i < plan->count; i++) {
+			uint32_t len = segment_len(plan, i);
+			if (atomic_load_explicit(&target->sa->dead, memory_order_relaxed)) {
+				fwd_drop(f, DROP_SA_DEAD, plan->count - i);
+				break;
+			}
+			segment_write(plan, i,
+				      out_room(f, target, target->number + i, outer, len, now_us));
+			count_out(f, target->sa, len, true, now_us);
+		}
+	}
+	fwd_add(&f->stats.out_packets, plan->count);
+	fwd_add(&f->stats.out_bytes, plan->payload_len + (uint64_t)plan->count * plan->header_len);
+}
+
+static void put_gso(struct fwd *f, struct targets *ts, const struct outer *outer,
+		    const struct ip_info *info, const struct fwd_frame *frame, usec_t now_us)
+{
+	struct segment_plan plan;
+	if (!segment_plan_make(&plan, frame->data, info, &frame->vh, ts->mtu)) {
+		fwd_drop(f, DROP_BAD_FRAME, 1);
+		return;
+	}
+	if (segment_len(&plan, 0) <= ts->mtu) {
+		put_segments(f, ts, outer, &plan, now_us);
+		return;
+	}
+	for (uint32_t i = 0; i < plan.count; i++) {
+		segment_write(&plan, i, f->out.segment);
+		put_single(f, ts, outer, info, f->out.segment, segment_len(&plan, i), now_us);
+	}
+}
+
+static void put_frame(struct fwd *f, struct fwd_frame *frame, usec_t now_us)
+{
+	struct ip_info info;
+	struct targets ts;
+	enum drop_reason why;
+	if (frame->len > FWD_BUFFER_LEN || !ip_parse(frame->data, frame->len, &info)) {
+		fwd_drop(f, DROP_BAD_FRAME, 1);
+		return;
+	}
+	if (!find_targets(f, &info.dst, &ts, &why)) {
+		fwd_drop(f, why, 1);
+		return;
+	}
+	struct outer outer = {
+	    .next_header = info.version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
+	    .tos = info.tos,
+	    .df = f->cfg.df == FWD_DF_SET || (f->cfg.df == FWD_DF_COPY && info.df),
+	};
+	if (frame->vh.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		put_gso(f, &ts, &outer, &info, frame, now_us);
+		return;
+	}
+	if (!segment_complete_checksum(frame->data, info.total_len, &frame->vh)) {
+		fwd_drop(f, DROP_BAD_FRAME, 1);
+		return;
+	}
+	ip_clamp_mss(frame->data, info.total_len, ts.mtu);
+	put_single(f, &ts, &outer, &info, frame->data, info.total_len, now_us);
+}
+
+unsigned fwd_run_tun(struct fwd *f, usec_t now_us)
+{
+	int n = f->cfg.io.tun_read(f->cfg.io.ctx, f->frames, FWD_FRAMES_MAX);
+	if (n <= 0)
+		return 0;
+	fwd_add(&f->stats.tun_reads, (uint64_t)n);
+	for (int i = 0; i < n; i++)
+		put_frame(f, &f->frames[i], now_us);
+	out_flush(f, now_us);
+	fwd_event_flush(f);
+	return (unsigned)n;
+}
+
+/* --- what control sends */
+
+void out_inject(struct fwd *f, const struct fwd_command *c, usec_t now_us)
+{
+	struct sa *sa = c->sa;
+	struct targets ts = {.count = 1, .list[0] = {.sa = sa}};
+	struct outer outer = {.next_header = c->next_header};
+	struct ip_info info;
+
+	ts.list[0].path = c->has_path ? &c->path : rcu_dereference(sa->path);
+	if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
+		fwd_drop(f, DROP_SA_DEAD, 1);
+		return;
+	}
+	if (!ts.list[0].path) {
+		fwd_drop(f, DROP_NO_PATH, 1);
+		return;
+	}
+	if (c->next_header != IP_PROTO_NONE) {
+		if (!ip_parse(c->data, c->len, &info)) {
+			fwd_drop(f, DROP_BAD_FRAME, 1);
+			return;
+		}
+		outer.tos = info.tos;
+	}
+	if (c->hello_epoch)
+		fwd_put(&sa->space->next, space_hello_number(c->hello_epoch));
+	if (draw_numbers(f, &ts, 1, now_us) == 0) {
+		fwd_drop(f, DROP_NUMBERS_SPENT, 1);
+		return;
+	}
+	uint8_t *room = out_room(f, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
+	if (c->len)
+		memcpy(room, c->data, c->len);
+	count_out(f, sa, c->len, false, now_us);
+	/* The path may be the command's own, which is given back. */
+	if (c->has_path)
+		out_flush(f, now_us);
+}
+
+void out_keepalive(struct fwd *f, const struct path *path)
+{
+	static const uint8_t octet = KEEPALIVE_OCTET;
+	struct fwd_send s = {.path = path, .data = &octet, .len = 1};
+	if (f->cfg.io.send(f->cfg.io.ctx, &s, 1) != 1 || s.error)
+		fwd_drop(f, DROP_SEND_FAILED, 1);
+	else
+		fwd_add(&f->stats.out_sends, 1);
+}

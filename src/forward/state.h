@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of struct fwd, shared by fwd.c (creation, commands, events), out.c (to the network)
+ * and in.c (from it).  Everything here belongs to the packet thread, except what says otherwise.
+ * All buffers are made once: nothing is allocated per packet.
+ */
+#ifndef FORWARD_STATE_H
+#define FORWARD_STATE_H
+
+#include "base/ring.h"
+#include "crypto/crypt.h"
+#include "forward/fib.h"
+#include "forward/fwd.h"
+#include "forward/merge.h"
+#include "forward/segment.h"
+#include "wire/esp.h"
+
+#define FWD_OPS_MAX	 256	/* packets sealed or opened by one call */
+#define FWD_ARENA_LEN	 524288 /* of sealed packets waiting to be sent */
+#define FWD_GSO_LEN_MAX	 65000
+#define FWD_COMMANDS_MAX 256
+#define FWD_COMMAND_DATA 2048
+#define FWD_EVENTS_MAX	 256
+#define FWD_EVENTS_SPARE 32 /* of them kept free of packets that anybody can send */
+
+/* Tells control once a second of what lasts, or at once when it changed. */
+#define FWD_RETELL_US USEC_PER_SEC
+
+enum fwd_command_kind { FWD_CMD_INJECT, FWD_CMD_KEEPALIVE, FWD_CMD_RESET_WINDOW, FWD_CMD_AFTER };
+
+struct fwd_command {
+	enum fwd_command_kind kind;
+	struct sa *sa;
+	struct space *space;
+	uint64_t top;
+	uint32_t hello_epoch;
+	struct path path; /* KEEPALIVE; INJECT when has_path */
+	bool has_path;
+	void (*fn)(void *arg);
+	void *arg;
+	uint8_t next_header;
+	uint16_t len;
+	uint8_t data[FWD_COMMAND_DATA];
+};
+
+/* fwd_after() that found the ring full; control's. */
+struct fwd_later {
+	void (*fn)(void *arg);
+	void *arg;
+	struct fwd_later *next;
+};
+
+/* At most n in a second. */
+struct fwd_limit {
+	usec_t since_us;
+	uint32_t count;
+};
+bool fwd_limit_ok(struct fwd_limit *l, usec_t now_us, uint32_t n);
+
+/* A copy of an inner packet on its way to one SA. */
+struct out_packet {
+	struct sa *sa;
+	const struct path *path;
+	uint8_t tos;
+	bool df;
+	bool alone; /* never in a UDP_SEGMENT send */
+};
+
+struct fwd_out {
+	size_t used;
+	unsigned count;
+	struct crypt_op ops[FWD_OPS_MAX];
+	struct out_packet packets[FWD_OPS_MAX];
+	struct fwd_send sends[FWD_OPS_MAX];
+	unsigned send_first[FWD_OPS_MAX], send_count[FWD_OPS_MAX]; /* packets of a send */
+	struct fwd_limit too_big;
+	uint8_t arena[FWD_ARENA_LEN];
+	uint8_t segment[FWD_BUFFER_LEN];
+	uint8_t scratch[FWD_BUFFER_LEN];
+};
+
+/* A received packet between its lookup and its last check. */
+struct in_packet {
+	struct sa *sa;
+	const struct fwd_dgram *dgram;
+	uint64_t number;
+	enum drop_reason fallback; /* why it is dropped if it does not verify */
+	bool hello;		   /* number is the hello number */
+	bool may_hello;		   /* try that one if this fails */
+};
+
+struct fwd_in {
+	unsigned count;
+	struct crypt_op ops[FWD_OPS_MAX];
+	struct in_packet packets[FWD_OPS_MAX];
+	struct crypt_op again[FWD_OPS_MAX];
+	uint16_t again_of[FWD_OPS_MAX];
+	struct fwd_limit hellos;
+	struct merge merge;
+};
+
+struct fwd_stats { /* written by the packet thread, read by control */
+	_Atomic uint64_t drops[DROP_COUNT];
+	_Atomic uint64_t out_packets, out_bytes, in_packets, in_bytes;
+	_Atomic uint64_t out_sends, in_recvs, tun_reads, tun_writes;
+	_Atomic uint64_t keepalives, duplicates;
+};
+
+struct fwd {
+	struct fwd_config cfg;
+	struct fib *fib;
+	struct ring *commands, *events;
+	_Atomic uint64_t events_taken; /* by control */
+	uint64_t events_given;
+	bool event_waiting;
+	struct fwd_later *later, **later_end; /* control's */
+	struct fwd_stats stats;
+	struct fwd_frame frames[FWD_FRAMES_MAX];
+	struct fwd_dgram dgrams[FWD_DGRAMS_MAX];
+	struct fwd_out out;
+	struct fwd_in in;
+	uint8_t buffers[FWD_FRAMES_MAX][FWD_BUFFER_LEN]; /* of frames, then of dgrams */
+	uint8_t dgram_buffers[FWD_DGRAMS_MAX][FWD_BUFFER_LEN];
+};
+
+/* One thread writes each of these, so no locked instruction is needed. */
+static inline void fwd_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+static inline uint64_t fwd_get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static inline void fwd_put(_Atomic uint64_t *counter, uint64_t v)
+{
+	atomic_store_explicit(counter, v, memory_order_relaxed);
+}
+
+static inline void fwd_drop(struct fwd *f, enum drop_reason reason, uint64_t packets)
+{
+	fwd_add(&f->stats.drops[reason], packets);
+}
+
+/* An event to fill in place (kind, spi, outbound, at_us set, the rest zero), or NULL: no room.
+ * Then fwd_event_push. */
+struct fwd_event *fwd_event_slot(struct fwd *f, enum fwd_event_kind kind, const struct sa *sa,
+				 usec_t now_us);
+void fwd_event_push(struct fwd *f);
+/* Wakes control if anything was pushed. */
+void fwd_event_flush(struct fwd *f);
+
+/* Counts one packet of an SA and looks at its lifetimes. */
+void fwd_count_packet(struct fwd *f, struct sa *sa, bool outbound, uint32_t inner_len,
+		      usec_t now_us);
+void fwd_kill_sa(struct fwd *f, struct sa *sa, bool outbound, usec_t now_us);
+
+/* out.c: seals and sends what waits */
+void out_flush(struct fwd *f, usec_t now_us);
+void out_inject(struct fwd *f, const struct fwd_command *c, usec_t now_us);
+void out_keepalive(struct fwd *f, const struct path *path);
+
+#endif
