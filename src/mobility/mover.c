@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mover: the terminal's connections and the care-of addresses they are attached to.
+ *
+ * Ownership: connections are borrowed and must be removed here before they leave the table.
+ * One thread (control).  Nothing here waits or does I/O; the same events at the same times with
+ * the same random numbers give the same calls.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/mem.h"
+#include "mobility/mover_state.h"
+
+#define ATTACH_WAIT_US	   USEC_PER_SEC
+#define ATTACH_WAIT_MAX_US (10 * USEC_PER_SEC)
+/* Packets in flight on a connection that was left are accepted this long. */
+#define LEFT_ACCEPT_US (2 * USEC_PER_SEC)
+
+struct mover *mover_new(const struct mover_config *cfg, const struct mover_ops *ops,
+			struct conn_table *table, struct moves *moves, const struct log *log)
+{
+	struct mover *m = mem_zalloc(sizeof(*m));
+	m->cfg = *cfg;
+	m->ops = *ops;
+	m->table = table;
+	m->moves = moves;
+	m->log = log;
+	for (uint8_t i = 0; i < cfg->home_count && i < MOVER_HOMES_MAX; i++) {
+		m->regs[i].home = cfg->homes[i];
+		m->ops.random(m->ops.ctx, &m->regs[i].sequence, sizeof(m->regs[i].sequence));
+	}
+	return m;
+}
+
+void mover_free(struct mover *m)
+{
+	if (!m)
+		return;
+	while (m->candidates) {
+		struct candidate *c = m->candidates;
+		m->candidates = c->next;
+		free(c);
+	}
+	mem_wipe(m, sizeof(*m));
+	free(m);
+}
+
+struct candidate *mover_find(struct mover *m, const struct conn *conn)
+{
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		if (c->conn == conn)
+			return c;
+	return NULL;
+}
+
+void mover_sync_state(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	enum conn_state s;
+	if (c->conn->state == CONN_EXPIRED)
+		return;
+	if (c->silent || (!c->attached && c->proven_once))
+		s = CONN_STALE;
+	else if (c == m->active && m->activated)
+		s = CONN_ACTIVE;
+	else if (c->attached && c->proven)
+		s = CONN_READY;
+	else
+		s = c->proven_once ? CONN_STALE : CONN_FORMING;
+	if (c->conn->state != s)
+		conn_set_state(m->table, c->conn, s, now_us);
+}
+
+/* How well a care-of address suits a connection; 0: not at all. */
+static int care_of_rank(const struct mover *m, const struct candidate *c, const struct care_of *co)
+{
+	if (c->cfg.interface[0] && strcmp(c->cfg.interface, co->interface) != 0)
+		return 0;
+	if (c->cfg.has_network && (!network_known(&co->network) ||
+				   memcmp(&c->cfg.network, &co->network, sizeof(co->network)) != 0))
+		return 0;
+	if (co->addr.family != c->conn->server.addr.family)
+		return 0;
+	if (addr_is_link_local(&co->addr))
+		return 1;
+	for (uint8_t i = 0; i < m->cfg.home_count; i++)
+		if (addr_equal(&m->cfg.homes[i], &co->addr))
+			return 2;
+	return co->gateway.family ? 4 : 3;
+}
+
+static const struct care_of *care_of_for(const struct mover *m, const struct candidate *c)
+{
+	const struct care_of *best = NULL;
+	int best_rank = 0;
+	for (size_t i = 0; i < m->care_of_count; i++) {
+		const struct care_of *co = &m->care_ofs[i];
+		int rank = care_of_rank(m, c, co);
+		/* The one it has stays, unless that is a makeshift. */
+		if (rank >= 3 && c->has_care_of && c->care_of.ifindex == co->ifindex &&
+		    addr_equal(&c->care_of.addr, &co->addr))
+			return co;
+		if (rank > best_rank) {
+			best = co;
+			best_rank = rank;
+		}
+	}
+	return best;
+}
+
+static bool place_is_same(const struct care_of *a, const struct care_of *b)
+{
+	if (!addr_equal(&a->addr, &b->addr) || a->ifindex != b->ifindex)
+		return false;
+	/* A network that was unknown and now is known is not another network. */
+	return !network_known(&a->network) || !network_known(&b->network) ||
+	       memcmp(&a->network, &b->network, sizeof(a->network)) == 0;
+}
+
+static void candidate_detach(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	char addr[ADDR_TEXT_MAX];
+	log_info(m->log, "mover: detached connection=%s care_of=%s", c->conn->name,
+		 addr_format(&c->care_of.addr, addr));
+	c->has_care_of = c->attached = c->attaching = c->proven = c->silent = false;
+	c->probing = c->renewed = false;
+	c->attach_retry_us = USEC_NEVER;
+	c->conn->interface[0] = '\0';
+	c->conn->ifindex = 0;
+	m->ops.detach(m->ops.ctx, c->conn);
+	mover_sync_state(m, c, now_us);
+}
+
+static void candidate_attach(struct mover *m, struct candidate *c)
+{
+	c->attaching = true;
+	c->attach_retry_us = USEC_NEVER;
+	memcpy(c->conn->interface, c->care_of.interface, sizeof(c->conn->interface));
+	c->conn->ifindex = c->care_of.ifindex;
+	c->conn->network = c->care_of.network;
+	m->ops.attach(m->ops.ctx, c->conn, &c->care_of);
+}
+
+static void candidate_match(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	const struct care_of *co = care_of_for(m, c);
+	if (!co)
+		return;
+	bool same = c->has_care_of && place_is_same(&c->care_of, co);
+	bool mtu_same = c->care_of.mtu == co->mtu;
+	c->care_of = *co;
+	if (same && (mtu_same || !c->attached)) {
+		c->conn->network = co->network;
+		return;
+	}
+	if (!same) {
+		c->renewed = c->has_care_of && c == m->active;
+		c->has_care_of = true;
+		c->attached = c->proven = c->silent = c->probing = false;
+		c->attach_wait_us = 0;
+		c->cause_us = m->cause_us;
+		memcpy(c->cause, m->cause, sizeof(c->cause));
+		mover_sync_state(m, c, now_us);
+	}
+	candidate_attach(m, c);
+}
+
+static void match_all(struct mover *m, usec_t now_us)
+{
+	m->busy = true;
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		if (c->has_care_of && !care_of_for(m, c))
+			candidate_detach(m, c, now_us);
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		candidate_match(m, c, now_us);
+	m->busy = false;
+	chooser_place(m, now_us);
+	chooser_choose(m, now_us);
+}
+
+int mover_add(struct mover *m, const struct mover_connection *cfg, usec_t now_us)
+{
+	if (mover_find(m, cfg->conn))
+		return -EEXIST;
+	struct candidate *c = mem_zalloc(sizeof(*c));
+	c->cfg = *cfg;
+	c->conn = cfg->conn;
+	c->attach_retry_us = USEC_NEVER;
+	struct candidate **end = &m->candidates;
+	while (*end)
+		end = &(*end)->next;
+	*end = c;
+	if (m->care_of_count)
+		match_all(m, now_us);
+	return 0;
+}
+
+void mover_remove(struct mover *m, struct conn *conn, usec_t now_us)
+{
+	struct candidate *c = mover_find(m, conn);
+	if (!c)
+		return;
+	m->busy = true;
+	if (c->has_care_of)
+		candidate_detach(m, c, now_us);
+	m->busy = false;
+	for (struct candidate **p = &m->candidates; *p; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			break;
+		}
+	chooser_forget(m, c, now_us);
+	if (conn->in)
+		atomic_store(&conn->in->active, false);
+	free(c);
+	chooser_choose(m, now_us);
+}
+
+void mover_care_ofs(struct mover *m, const struct care_of *list, size_t n, const char *cause,
+		    usec_t at_us, usec_t now_us)
+{
+	m->care_of_count = n < MOVER_CARE_OFS_MAX ? n : MOVER_CARE_OFS_MAX;
+	for (size_t i = 0; i < m->care_of_count; i++)
+		m->care_ofs[i] = list[i];
+	m->cause_us = at_us;
+	(void)snprintf(m->cause, sizeof(m->cause), "%s", cause ? cause : "");
+	match_all(m, now_us);
+}
+
+void mover_attached(struct mover *m, struct conn *conn, bool ok, usec_t now_us)
+{
+	struct candidate *c = mover_find(m, conn);
+	if (!c || !c->has_care_of || !c->attaching)
+		return;
+	c->attaching = false;
+	if (!ok) {
+		c->attached = c->proven = false;
+		c->attach_wait_us = c->attach_wait_us
+					? rto_bound(c->attach_wait_us * 2ull, 0, ATTACH_WAIT_MAX_US)
+					: ATTACH_WAIT_US;
+		c->attach_retry_us = now_us + c->attach_wait_us;
+		log_warn(m->log, "mover: cannot attach connection=%s interface=%s retry_ms=%u",
+			 conn->name, c->care_of.interface, c->attach_wait_us / 1000);
+		mover_sync_state(m, c, now_us);
+	} else if (!c->attached) {
+		char addr[ADDR_TEXT_MAX];
+		log_info(m->log, "mover: attached connection=%s interface=%s care_of=%s",
+			 conn->name, c->care_of.interface, addr_format(&c->care_of.addr, addr));
+		c->attached = true;
+		c->attached_us = now_us;
+		c->attach_wait_us = 0;
+		prober_attached(m, c, now_us);
+	}
+	chooser_choose(m, now_us);
+}
+
+void mover_pin(struct mover *m, struct conn *conn, usec_t now_us)
+{
+	m->pinned = conn ? mover_find(m, conn) : NULL;
+	if (m->pinned && m->pinned->attached && !m->pinned->proven && m->pinned != m->active)
+		prober_hurry(m, m->pinned, now_us);
+	chooser_choose(m, now_us);
+}
+
+void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us)
+{
+	struct candidate *c = mover_find(m, conn);
+	if (!c)
+		return;
+	c->cfg.preference = preference;
+	chooser_choose(m, now_us);
+}
+
+static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	usec_t next = USEC_NEVER;
+	if (c->attach_retry_us <= now_us)
+		candidate_attach(m, c);
+	next = usec_min(next, c->attach_retry_us);
+	if (c->left_us) {
+		if (c->left_us + LEFT_ACCEPT_US > now_us) {
+			next = usec_min(next, c->left_us + LEFT_ACCEPT_US);
+		} else {
+			c->left_us = 0;
+			if (c != m->active && c->conn->in)
+				atomic_store(&c->conn->in->active, false);
+		}
+	}
+	if (c->hold_until_us > now_us)
+		next = usec_min(next, c->hold_until_us);
+	return usec_min(next, prober_tick(m, c, now_us));
+}
+
+usec_t mover_tick(struct mover *m, usec_t now_us)
+{
+	usec_t next = USEC_NEVER;
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		(void)tick_candidate(m, c, now_us);
+	(void)registrant_tick(m, now_us);
+	chooser_choose(m, now_us);
+	/* Whatever was due has been done: what is left is in the future. */
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		next = usec_min(next, tick_candidate(m, c, now_us));
+	next = usec_min(next, registrant_tick(m, now_us));
+	next = usec_min(next, chooser_tick_move(m, now_us));
+	return next > now_us ? next : now_us + USEC_PER_MS;
+}
+
+enum mover_place mover_place(const struct mover *m)
+{
+	return m->place;
+}
+
+bool mover_registered(const struct mover *m, const struct addr *home, usec_t *expires_us,
+		      uint8_t *last_code)
+{
+	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
+		const struct registration *r = &m->regs[i];
+		if (!addr_equal(&r->home, home))
+			continue;
+		if (expires_us)
+			*expires_us = r->expires_us;
+		if (last_code)
+			*last_code = r->last_code;
+		return r->registered;
+	}
+	return false;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the mover.  mover.c: connections and care-of addresses.  chooser.c: which connection
+ * is active, home and away, the timeline.  prober.c: whether a connection works.  registrant.c:
+ * requests and replies.
+ *
+ * Every event ends in chooser_choose, the one place that decides.
+ */
+#ifndef MOBILITY_MOVER_STATE_H
+#define MOBILITY_MOVER_STATE_H
+
+#include "mobility/mover.h"
+
+#define SENT_KEPT 4 /* a reply may answer any of the last ones */
+
+struct sent {
+	uint64_t id; /* identification, sequence or probe id; 0: none */
+	usec_t at_us;
+};
+
+/* A configured connection and what we know of it. */
+struct candidate {
+	struct mover_connection cfg;
+	struct conn *conn;
+	/* its care-of address */
+	bool has_care_of;
+	struct care_of care_of;
+	bool attaching, attached;
+	usec_t attached_us;
+	usec_t attach_retry_us; /* attach failed: when to try again; USEC_NEVER */
+	uint32_t attach_wait_us;
+	bool renewed;	 /* active, but its care-of address is another one now */
+	usec_t cause_us; /* of its care-of address */
+	char cause[MOVE_TEXT_MAX];
+	/* whether it works */
+	bool proven, proven_once, silent;
+	usec_t proof_us; /* last answer of any kind */
+	bool probing;
+	uint8_t probe_tries, probe_limit;
+	struct sent probes[SENT_KEPT];
+	unsigned probe_count;
+	usec_t probe_first_us;	 /* of this round */
+	usec_t probe_next_us;	 /* retransmission, or the next round */
+	uint32_t probe_wait_us;	 /* between rounds while it does not answer */
+	uint64_t probe_heard_us; /* conn->in->last_us when the round ended in vain */
+	/* it went silent before: not preferred until */
+	uint32_t hold_us;
+	usec_t hold_until_us;
+	usec_t left_us; /* its SA may still receive until shortly after; 0: no */
+	struct candidate *next;
+};
+
+/* The registration of one home address. */
+struct registration {
+	struct addr home;
+	bool pending; /* a request is out, or waits its turn or its retry */
+	bool held;    /* waits until another one's hello is answered */
+	bool denied;  /* waits for its retry */
+	bool deregister;
+	struct candidate *via;
+	uint8_t unanswered; /* transmissions since the last answer */
+	usec_t started_us;
+	usec_t next_us; /* of whatever comes next */
+	uint32_t rto_us, denied_wait_us;
+	struct sent sent[SENT_KEPT];
+	unsigned sent_count;
+	uint16_t sequence;
+	bool registered;
+	usec_t expires_us;
+	uint8_t last_code;
+};
+
+struct mover {
+	struct mover_config cfg;
+	struct mover_ops ops;
+	struct conn_table *table;
+	struct moves *moves;
+	const struct log *log;
+	struct candidate *candidates; /* in the order they were added */
+	struct candidate *active;
+	struct candidate *pinned;
+	bool activated; /* ops.activate was called for active */
+	bool busy;	/* care-of addresses are being distributed: decide afterwards */
+	enum mover_place place;
+	bool was_home;
+	bool home_waits; /* to deregister, for a connection that is attaching */
+	struct care_of home_at;
+	struct care_of care_ofs[MOVER_CARE_OFS_MAX];
+	size_t care_of_count;
+	usec_t cause_us;
+	char cause[MOVE_TEXT_MAX];
+	/* registration */
+	struct registration regs[MOVER_HOMES_MAX];
+	uint64_t last_id;
+	uint32_t last_hello6;
+	int64_t offset_us; /* the server's clock less ours, as far as a code 133 told */
+	uint32_t bump_us;
+	usec_t resync_since_us;
+	unsigned resync_count;
+	/* the open move */
+	struct move *move; /* NULL: none */
+	struct candidate *move_to;
+	bool move_switched, move_replied, up_seen, down_seen;
+	usec_t move_switch_us;
+	uint64_t move_top; /* of the window at the switch */
+	struct log_limit reply_limit;
+};
+
+static inline usec_t usec_min(usec_t a, usec_t b)
+{
+	return a < b ? a : b;
+}
+static inline uint32_t rto_bound(uint64_t us, uint32_t least, uint32_t most)
+{
+	return us < least ? least : us > most ? most : (uint32_t)us;
+}
+
+/* mover.c */
+struct candidate *mover_find(struct mover *m, const struct conn *conn);
+void mover_sync_state(struct mover *m, struct candidate *c, usec_t now_us);
+
+/* chooser.c */
+void chooser_choose(struct mover *m, usec_t now_us);
+/* From the care-of addresses: are we home, and what follows. */
+void chooser_place(struct mover *m, usec_t now_us);
+void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us);
+/* The active one's registration was accepted: what had waited for it. */
+void chooser_registered(struct mover *m, struct candidate *c, usec_t now_us);
+void chooser_deregistered(struct mover *m, bool accepted, usec_t now_us);
+bool chooser_has_other(const struct mover *m, const struct candidate *c);
+/* The open move's first packets; returns the next deadline. */
+usec_t chooser_tick_move(struct mover *m, usec_t now_us);
+
+/* prober.c */
+void prober_attached(struct mover *m, struct candidate *c, usec_t now_us);
+void prober_heard(struct mover *m, struct candidate *c, usec_t now_us);
+void prober_silent(struct mover *m, struct candidate *c, const char *why, usec_t now_us);
+/* A round begins now if none is under way. */
+void prober_hurry(struct mover *m, struct candidate *c, usec_t now_us);
+usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us);
+
+/* registrant.c */
+void registrant_start(struct mover *m, struct candidate *c, bool deregister, bool doubt,
+		      usec_t now_us);
+void registrant_stop(struct mover *m);
+bool registrant_pending(const struct mover *m);
+/* The server would not accept our numbers before a hello. */
+bool registrant_is_cold(const struct mover *m, const struct candidate *c);
+/* Unanswered transmissions of the request that waits longest. */
+uint8_t registrant_unanswered(const struct mover *m);
+/* Something came back over c: what waits for long on it is sent now. */
+void registrant_hurry(struct mover *m, struct candidate *c, usec_t now_us);
+usec_t registrant_tick(struct mover *m, usec_t now_us);
+
+#endif
