@@ -266,6 +266,7 @@ class World:
         self.processes: list[subprocess.Popen] = []
         self.relays: dict[str, Relay] = {}
         self.daemons: dict[str, Daemon] = {}
+        self.options: Any = None  # sojourn_config.Options, once written
         self.next_index = 100
         self.open = False
         self.lock: Any = None
@@ -506,6 +507,7 @@ class World:
         port = f"port{terminal.index}"
         self.add_namespace(air)
         self.link(terminal.node, interface, air, "a")
+        hardware = f"02:00:00:{terminal.index:02x}:00:{list(INTERFACES).index(network):02x}"
         self.link(air, "b", network, port)
         no_offload = "tx off sg off tso off gso off gro off"
         # The wire itself speaks nothing: no addresses, no IPv6, not even a solicitation.
@@ -514,7 +516,9 @@ class World:
             ip link set dev b up
             """)
         self.sh(network, f"ethtool -K {port} {no_offload} >/dev/null; ip link set {port} master lan; ip link set {port} up")
-        self.sh(terminal.node, f"ethtool -K {interface} {no_offload} >/dev/null; ip link set {interface} up")
+        self.sh(terminal.node, f"""
+            ethtool -K {interface} {no_offload} >/dev/null
+            ip link set dev {interface} address {hardware} up""")
         self.relays[air[4:]] = Relay(self, air, RTT_MS[network] / 2)
 
     def make_terminal(self, terminal: Terminal) -> None:
@@ -621,8 +625,8 @@ class World:
         directory.mkdir(exist_ok=True)
         data = os.urandom(megabytes << 20)
         (directory / "file").write_bytes(data)
-        self.spawn("x", [sys.executable, "-m", "http.server", "8000", "--bind", HOST_X4,
-                         "--directory", str(directory)], log=self.dir / "www.log")
+        self.spawn("x", ["busybox", "httpd", "-f", "-p", f"{HOST_X4}:8000", "-h", str(directory)],
+                   log=self.dir / "www.log")
         wait_for(lambda: self.run("x", ["curl", "-s", "-o", "/dev/null", "-r", "0-0", f"http://{HOST_X4}:8000/file"],
                                   check=False).returncode == 0, 10, "the web server answers")
         return f"http://{HOST_X4}:8000/file", hashlib.sha256(data).hexdigest()
@@ -639,8 +643,8 @@ class World:
 
     def start_sojourn(self, **options: Any) -> None:
         """Writes every node's configuration and starts sojournd on it."""
-        import config
-        config.write(self, **options)
+        import sojourn_config  # which needs this module
+        self.options = sojourn_config.write(self, **options)
         for node in ["hs"] + [t.node for t in self.terminals]:
             self.daemon(node).start()
 
