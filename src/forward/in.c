@@ -179,6 +179,7 @@ static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_
 		return;
 	e->number = in->number;
 	e->src = *src;
+	e->sock = f->in.sock;
 	e->tos = in->dgram->tos;
 	fwd_event_push(f);
 	sa->moved_path = path;
@@ -245,6 +246,7 @@ static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_
 	e->hello = in->hello;
 	e->number = in->number;
 	e->src = in->dgram->src;
+	e->sock = f->in.sock;
 	e->tos = in->dgram->tos;
 	e->len = (uint16_t)len;
 	memcpy(e->data, data, len);
@@ -370,6 +372,7 @@ unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us)
 	if (n <= 0)
 		return 0;
 	fwd_add(&f->stats.in_recvs, (uint64_t)n);
+	f->in.sock = sock;
 	for (int i = 0; i < n; i++) {
 		const struct fwd_dgram *d = &f->dgrams[i];
 		uint32_t len = d->len < FWD_BUFFER_LEN ? d->len : FWD_BUFFER_LEN;

@@ -91,6 +91,7 @@ struct in_packet {
 
 struct fwd_in {
 	unsigned count;
+	uint16_t sock; /* the batch came from */
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct in_packet packets[FWD_OPS_MAX];
 	struct crypt_op again[FWD_OPS_MAX];

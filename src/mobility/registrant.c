@@ -156,7 +156,8 @@ static void send4(struct mover *m, struct registration *r, bool hello, usec_t no
 		memcpy(q.care_of, r->home.b, sizeof(q.care_of));
 	else if (r->via->care_of.addr.family == 4)
 		memcpy(q.care_of, r->via->care_of.addr.b, sizeof(q.care_of));
-	q.ext.has_epoch = has_epochs(r->via);
+	/* An ordinary move needs no more than RFC 5944's own fields. */
+	q.ext.has_epoch = hello;
 	q.ext.epoch = q.ext.has_epoch ? m->ops.epoch_heard(m->ops.ctx, conn) : 0;
 	q.ext.has_auth = true;
 	q.ext.auth_spi = m->cfg.mn_ha_spi;
@@ -186,7 +187,7 @@ static void send6(struct mover *m, struct registration *r, bool hello, usec_t no
 	    .lifetime_4s = r->deregister ? 0 : lifetime_units(m->cfg.lifetime_s),
 	    .has_care_of = r->deregister || r->via->care_of.addr.family == 6,
 	    .care_of = r->deregister ? r->home : r->via->care_of.addr,
-	    .has_epoch = has_epochs(r->via),
+	    .has_epoch = hello,
 	};
 	q.epoch = q.has_epoch ? m->ops.epoch_heard(m->ops.ctx, conn) : 0;
 	uint8_t msg[MIP6_MESSAGE_MAX];
