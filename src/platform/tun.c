@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TUN device (Documentation/networking/tuntap.rst).
+ *
+ * IFF_VNET_HDR puts a struct virtio_net_hdr before each packet both ways, always of 10 bytes.
+ * With TUN_F_TSO4 and TUN_F_TSO6 the kernel hands us TCP segments of up to 64 KiB uncut, with
+ * TUN_F_USO4 and TUN_F_USO6 (Linux 6.2) UDP ones too; they need TUN_F_CSUM.
+ */
+#include "platform/tun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+static int tun_set_offload(int fd)
+{
+	static const unsigned wishes[] = {
+	    TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
+	    TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+	    TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
+	};
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++)
+		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)wishes[i]) == 0)
+			return 0;
+	return -errno;
+}
+
+int tun_open(const char *name, bool offload, struct err *err)
+{
+	int header_len = (int)sizeof(struct virtio_net_hdr);
+	struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+	if (strlen(name) >= sizeof(ifr.ifr_name))
+		return err_set(err, "TUN device name %s is too long; at most %zu letters", name,
+			       sizeof(ifr.ifr_name) - 1);
+	strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
+
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, "/dev/net/tun: %s; load the tun module (modprobe tun)",
+			       strerror(errno));
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+		err_set(err, "TUN device %s: %s; %s", name, strerror(errno),
+			errno == EBUSY	 ? "another program has it: stop that or set another `tun`"
+			: errno == EPERM ? "start as root"
+					 : "is the name another interface's?");
+		goto fail;
+	}
+	if (ioctl(fd, TUNSETVNETHDRSZ, &header_len) < 0) {
+		err_set(err, "TUN device %s: header size: %s", name, strerror(errno));
+		goto fail;
+	}
+	if (offload && tun_set_offload(fd) < 0) {
+		err_set(err, "TUN device %s: offload: %s; set `offload = no`", name,
+			strerror(errno));
+		goto fail;
+	}
+	return fd;
+fail:
+	close(fd);
+	return -1;
+}
