@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What no single option of a configuration can tell: what two may not share, what must fit
+ * together, and, between two configurations, what a reload changes.
+ *
+ * The readers note what only one may have as claims; here they are sorted and neighbours
+ * compared, so that a home server of many thousand terminals is checked in a moment.  No state;
+ * control thread.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include "base/mem.h"
+#include "daemon/config_parse.h"
+
+void config_claim(struct config_reading *r, const struct config_claim *claim)
+{
+	if (r->claim_count == r->claim_room) {
+		size_t room = r->claim_room ? r->claim_room * 2 : 64;
+		struct config_claim *more = mem_zalloc(room * sizeof(*more));
+		if (r->claim_count)
+			memcpy(more, r->claims, r->claim_count * sizeof(*more));
+		free(r->claims);
+		r->claims = more;
+		r->claim_room = room;
+	}
+	r->claims[r->claim_count++] = *claim;
+}
+
+static int claim_compare_what(const struct config_claim *a, const struct config_claim *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->spi != b->spi)
+		return a->spi < b->spi ? -1 : 1;
+	if (a->scope != b->scope)
+		return a->scope < b->scope ? -1 : 1;
+	int server = memcmp(&a->server, &b->server, sizeof(a->server));
+	if (server)
+		return server;
+	if (a->prefix.len != b->prefix.len)
+		return a->prefix.len < b->prefix.len ? -1 : 1;
+	return memcmp(&a->prefix.addr, &b->prefix.addr, sizeof(a->prefix.addr));
+}
+
+static int claim_compare(const void *pa, const void *pb)
+{
+	const struct config_claim *a = pa, *b = pb;
+	int what = claim_compare_what(a, b);
+
+	return what ? what : (a->line > b->line) - (a->line < b->line);
+}
+
+static int claim_refuse(struct config_reading *r, const struct config_claim *first,
+			const struct config_claim *second)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	switch (second->kind) {
+	case CLAIM_SPI_IN:
+		return config_fail(r, second->line,
+				   "spi-in 0x%" PRIx32 " is already that of connection %s (line "
+				   "%d); give each connection its own",
+				   second->spi, first->owner, first->line);
+	case CLAIM_SPI_OUT:
+		return config_fail(r, second->line,
+				   "spi-out 0x%" PRIx32 " is already that of connection %s (line "
+				   "%d) with the same peer; give each connection its own",
+				   second->spi, first->owner, first->line);
+	case CLAIM_PREFIX:
+		return config_fail(r, second->line,
+				   "%s is already that of terminal %s (line %d); a home address or "
+				   "prefix belongs to one terminal, once",
+				   prefix_format(&second->prefix, text), first->owner, first->line);
+	}
+	return -1;
+}
+
+/* Of several, the one that comes first in the file. */
+static int check_claims(struct config_reading *r)
+{
+	const struct config_claim *first = NULL, *second = NULL;
+
+	if (!r->claim_count)
+		return 0;
+	qsort(r->claims, r->claim_count, sizeof(*r->claims), claim_compare);
+	for (size_t k = 1; k < r->claim_count; k++) {
+		const struct config_claim *a = &r->claims[k - 1], *b = &r->claims[k];
+		if (claim_compare_what(a, b) == 0 && (!second || b->line < second->line)) {
+			first = a;
+			second = b;
+		}
+	}
+	return second ? claim_refuse(r, first, second) : 0;
+}
+
+static bool terminal_has_family(const struct config_terminal *t, uint8_t family)
+{
+	for (unsigned k = 0; k < t->home_count; k++) {
+		if (t->homes[k].family == family)
+			return true;
+	}
+	return false;
+}
+
+static int check_routes(struct config_reading *r)
+{
+	const struct config *c = r->cfg;
+	const struct config_terminal *t = c->terminals;
+	char text[PREFIX_TEXT_MAX];
+
+	for (unsigned k = 0; k < c->route_count; k++) {
+		const struct prefix *p = &c->routes[k];
+		if (!terminal_has_family(t, p->addr.family))
+			return config_fail(r, r->routes_line,
+					   "routes: %s is IPv%u and there is no IPv%u home-address "
+					   "to send from; add one or remove the route",
+					   prefix_format(p, text), p->addr.family, p->addr.family);
+		for (const struct config_connection *x = t->connections; x; x = x->next) {
+			struct prefix server = prefix_host(&x->server.addr);
+			if (prefix_equal(p, &server))
+				return config_fail(r, r->routes_line,
+						   "routes: %s is the home server's outer address, "
+						   "which cannot be reached through itself; remove "
+						   "the route",
+						   prefix_format(p, text));
+		}
+	}
+	return 0;
+}
+
+static int check_home(struct config_reading *r)
+{
+	const struct config *c = r->cfg;
+	const struct config_terminal *t = c->terminals;
+	char text[PREFIX_TEXT_MAX];
+
+	for (unsigned k = 0; c->has_home && k < t->home_count; k++) {
+		if (prefix_contains(&c->home_prefix, &t->homes[k]))
+			return 0;
+	}
+	return !c->has_home ? 0
+			    : config_fail(r, r->home_line,
+					  "no home-address is in the home link's prefix %s; write "
+					  "the prefix of the link where home-address belongs",
+					  prefix_format(&c->home_prefix, text));
+}
+
+int config_check(struct config_reading *r)
+{
+	if (check_claims(r) < 0)
+		return -1;
+	if (r->cfg->role == ROLE_HOME_SERVER)
+		return 0;
+	if (check_routes(r) < 0)
+		return -1;
+	return check_home(r);
+}
+
+/* --- between two configurations */
+
+bool config_connection_equal(const struct config_connection *a, const struct config_connection *b)
+{
+	return !strcmp(a->name, b->name) && !strcmp(a->interface, b->interface) &&
+	       a->has_network == b->has_network &&
+	       !memcmp(&a->network, &b->network, sizeof(a->network)) &&
+	       endpoint_equal(&a->care_of, &b->care_of) && endpoint_equal(&a->server, &b->server) &&
+	       a->udp == b->udp && a->encr == b->encr && a->integ == b->integ &&
+	       a->spi_in == b->spi_in && a->spi_out == b->spi_out && a->key_len == b->key_len &&
+	       mem_equal(a->key_in, b->key_in, a->key_len) &&
+	       mem_equal(a->key_out, b->key_out, a->key_len) && a->esn == b->esn &&
+	       a->replay_packets == b->replay_packets && a->soft_packets == b->soft_packets &&
+	       a->hard_packets == b->hard_packets && a->soft_bytes == b->soft_bytes &&
+	       a->hard_bytes == b->hard_bytes && a->lifetime_s == b->lifetime_s &&
+	       a->keepalive_s == b->keepalive_s;
+}
+
+bool config_terminal_equal(const struct config_terminal *a, const struct config_terminal *b)
+{
+	if (strcmp(a->name, b->name) != 0 || a->home_count != b->home_count ||
+	    a->prefix_count != b->prefix_count)
+		return false;
+	for (unsigned k = 0; k < a->home_count; k++) {
+		if (!addr_equal(&a->homes[k], &b->homes[k]))
+			return false;
+	}
+	for (unsigned k = 0; k < a->prefix_count; k++) {
+		if (!prefix_equal(&a->prefixes[k], &b->prefixes[k]))
+			return false;
+	}
+	return a->registration_spi == b->registration_spi &&
+	       a->registration_key_len == b->registration_key_len &&
+	       mem_equal(a->registration_key, b->registration_key, a->registration_key_len) &&
+	       a->lifetime_s == b->lifetime_s && a->strict == b->strict &&
+	       a->replay_packets == b->replay_packets && a->connections_max == b->connections_max;
+}
+
+static bool addrs_equal(const struct addr *a, unsigned a_count, const struct addr *b,
+			unsigned b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (unsigned k = 0; k < a_count; k++) {
+		if (!addr_equal(&a[k], &b[k]))
+			return false;
+	}
+	return true;
+}
+
+const char *config_fixed_difference(const struct config *a, const struct config *b)
+{
+	const struct {
+		bool differs;
+		const char *name;
+	} fixed[] = {
+	    {a->role != b->role, "role"},
+	    {strcmp(a->user, b->user) != 0, "user"},
+	    {strcmp(a->root, b->root) != 0, "root"},
+	    {strcmp(a->tun, b->tun) != 0, "tun"},
+	    {a->mtu != b->mtu, "mtu"},
+	    {a->offload != b->offload, "offload"},
+	    {a->df != b->df, "df"},
+	    {strcmp(a->control, b->control) != 0, "control"},
+	    {a->control_mode != b->control_mode, "control-mode"},
+	    {strcmp(a->control_group, b->control_group) != 0, "control-group"},
+	    {a->mark != b->mark, "mark"},
+	    {a->table != b->table, "table"},
+	    {a->port != b->port, "port"},
+	    {!addrs_equal(a->home_agents, a->home_agent_count, b->home_agents, b->home_agent_count),
+	     "home-agent"},
+	    {!addrs_equal(a->listen, a->listen_count, b->listen, b->listen_count), "listen"},
+	    {strcmp(a->home_link, b->home_link) != 0, "home-link"},
+	};
+
+	for (size_t k = 0; k < ARRAY_LEN(fixed); k++) {
+		if (fixed[k].differs)
+			return fixed[k].name;
+	}
+	return NULL;
+}
