@@ -70,40 +70,41 @@ const char *mip4_code_text(uint8_t code)
 /* Each of our fields may come once: two that disagree would leave the choice to chance. */
 static enum mip4_verdict read_epoch(struct reader *value, struct mip4_ext *ext)
 {
-	if (ext->has_epoch)
+	uint32_t epoch = reader_u32(value);
+
+	if (ext->has_epoch || !reader_done(value))
 		return MIP4_MALFORMED;
 	ext->has_epoch = true;
-	ext->epoch = reader_u32(value);
-	return reader_done(value) ? MIP4_OK : MIP4_MALFORMED;
+	ext->epoch = epoch;
+	return MIP4_OK;
 }
 
 static enum mip4_verdict read_connections(struct reader *value, struct mip4_ext *ext)
 {
 	uint8_t op = reader_u8(value);
-	size_t count = reader_left(value) / 4;
+	size_t len = reader_left(value);
 
-	if (ext->has_connections || value->failed || op > MIP4_OP_REMOVE || count > MIP4_SPIS_MAX)
+	if (ext->has_connections || value->failed || op > MIP4_OP_REMOVE || len % 4 ||
+	    len / 4 > MIP4_SPIS_MAX)
 		return MIP4_MALFORMED;
 	ext->has_connections = true;
 	ext->op = op;
-	for (size_t i = 0; i < count; i++)
-		ext->spis[i] = reader_u32(value);
-	ext->spi_count = (uint8_t)count;
-	return reader_done(value) ? MIP4_OK : MIP4_MALFORMED;
+	while (reader_left(value))
+		ext->spis[ext->spi_count++] = reader_u32(value);
+	return MIP4_OK;
 }
 
 static enum mip4_verdict read_results(struct reader *value, struct mip4_ext *ext)
 {
-	size_t count = reader_left(value) / EXT_RESULT_LEN;
+	size_t len = reader_left(value);
 
-	if (ext->result_count || count > MIP4_SPIS_MAX)
+	if (ext->result_count || len % EXT_RESULT_LEN || len / EXT_RESULT_LEN > MIP4_SPIS_MAX)
 		return MIP4_MALFORMED;
-	for (size_t i = 0; i < count; i++) {
-		ext->results[i].spi = reader_u32(value);
-		ext->results[i].code = reader_u8(value);
+	while (reader_left(value)) {
+		ext->results[ext->result_count].spi = reader_u32(value);
+		ext->results[ext->result_count++].code = reader_u8(value);
 	}
-	ext->result_count = (uint8_t)count;
-	return reader_done(value) ? MIP4_OK : MIP4_MALFORMED;
+	return MIP4_OK;
 }
 
 /* `body` begins at the vendor. */
