@@ -3,9 +3,10 @@
  * The control socket: a request a line, a reply a line, both JSON (doc/control.md).
  *
  * Who may connect is the socket file's mode and group, which `net` sets; here nobody is trusted
- * further.  A client has one buffer in, of a fixed size, and one out, of a bounded size; who
- * sends a longer line, or does not read its replies, is closed.  At most CLIENTS_MAX at once:
- * while all places are taken, a new client is accepted, told so and closed.
+ * further.  A client has one buffer in, of a fixed size, and one reply at a time on its way out:
+ * its next request waits until that was sent.  Who sends a longer line, or does not read its
+ * reply for STALL_US, is closed.  At most CLIENTS_MAX at once: while all places are taken, a new
+ * client is accepted, told so and closed.
  *
  * Ownership: a client belongs to its control and lives as long as its descriptor.  Everything
  * runs in the loop's thread.
@@ -20,8 +21,7 @@
 
 #define CLIENTS_MAX 16
 #define LINE_MAX_IN (64u << 10)
-/* A status of ten thousand connections has about 6 MiB. */
-#define OUT_MAX (64u << 20)
+#define STALL_US    (5 * USEC_PER_SEC)
 
 struct client {
 	struct control *control;
@@ -31,13 +31,15 @@ struct client {
 	char in[LINE_MAX_IN];
 	char *out; /* owned; out_at..out_len is to be sent */
 	size_t out_at, out_len;
-	bool closing; /* once everything is sent */
+	usec_t sent_us; /* when something was sent last */
+	bool closing;	/* once everything is sent */
 };
 
 struct control {
 	struct loop *loop;
 	int listen_fd;
 	struct loop_fd *watch;
+	struct loop_timer *timer;
 	control_fn fn;
 	void *ctx;
 	const struct log *log;
@@ -62,29 +64,21 @@ static json_t *error_reply(const char *text)
 	return json_pack("{s:s}", "error", text);
 }
 
-/* Takes the reply.  false: the client does not read. */
-static bool client_queue(struct client *c, json_t *reply)
+/* Takes the reply; nothing else is waiting to be sent. */
+static void client_queue(struct client *c, json_t *reply)
 {
 	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
 
 	json_decref(reply);
 	if (!text)
 		text = mem_strdup("{\"error\":\"the reply cannot be written as JSON\"}");
-	size_t len = strlen(text), left = c->out_len - c->out_at;
-	bool fits = left + len + 1 <= OUT_MAX;
-	if (fits) {
-		char *out = mem_zalloc(left + len + 1);
-		if (left)
-			memcpy(out, c->out + c->out_at, left);
-		memcpy(out + left, text, len);
-		out[left + len] = '\n';
-		free(c->out);
-		c->out = out;
-		c->out_at = 0;
-		c->out_len = left + len + 1;
-	}
-	free(text);
-	return fits;
+	size_t len = strlen(text);
+	text[len] = '\n'; /* in the place of the zero: `out` has a length */
+	free(c->out);
+	c->out = text;
+	c->out_at = 0;
+	c->out_len = len + 1;
+	c->sent_us = clock_now_us();
 }
 
 static json_t *client_answer(struct client *c, const char *line, size_t len)
@@ -103,24 +97,6 @@ static json_t *client_answer(struct client *c, const char *line, size_t len)
 	return reply ? reply : error_reply("no reply");
 }
 
-/* Answers the whole lines; false: close. */
-static bool client_lines(struct client *c)
-{
-	char *at = c->in, *end = c->in + c->in_len, *nl;
-
-	while (!c->closing && (nl = memchr(at, '\n', (size_t)(end - at)))) {
-		if (!client_queue(c, client_answer(c, at, (size_t)(nl - at))))
-			return false;
-		at = nl + 1;
-	}
-	c->in_len = (size_t)(end - at);
-	memmove(c->in, at, c->in_len);
-	if (c->in_len < sizeof(c->in))
-		return true;
-	c->closing = true;
-	return client_queue(c, error_reply("the line is longer than 64 KiB"));
-}
-
 /* false: close. */
 static bool client_send(struct client *c)
 {
@@ -136,6 +112,7 @@ static bool client_send(struct client *c)
 		if (n < 0)
 			return false;
 		c->out_at += (size_t)n;
+		c->sent_us = clock_now_us();
 	}
 	loop_fd_want_write(c->watch, false);
 	free(c->out);
@@ -144,12 +121,33 @@ static bool client_send(struct client *c)
 	return !c->closing;
 }
 
+/* Answers whole lines while the client takes the replies; false: close. */
+static bool client_lines(struct client *c)
+{
+	char *at = c->in, *end = c->in + c->in_len, *nl;
+
+	while (!c->closing && !c->out_len && (nl = memchr(at, '\n', (size_t)(end - at)))) {
+		client_queue(c, client_answer(c, at, (size_t)(nl - at)));
+		at = nl + 1;
+		if (!client_send(c))
+			return false;
+	}
+	c->in_len = (size_t)(end - at);
+	memmove(c->in, at, c->in_len);
+	if (c->in_len < sizeof(c->in))
+		return true;
+	if (c->out_len) /* asks on and on, and reads nothing */
+		return false;
+	c->closing = true;
+	client_queue(c, error_reply("the line is longer than 64 KiB"));
+	return client_send(c);
+}
+
 /* false: close. */
 static bool client_receive(struct client *c)
 {
-	/* Nothing more is taken from who does not read what it asked for. */
-	if (c->closing || c->out_len)
-		return true;
+	if (c->closing || c->in_len == sizeof(c->in))
+		return false;
 	ssize_t n = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
@@ -157,4 +155,104 @@ static bool client_receive(struct client *c)
 		return false;
 	c->in_len += (size_t)n;
 	return client_lines(c);
+}
+
+static void client_ready(void *ctx, bool readable, bool writable)
+{
+	struct client *c = ctx;
+
+	if (writable && (!client_send(c) || !client_lines(c)))
+		client_free(c);
+	else if (readable && !client_receive(c))
+		client_free(c);
+}
+
+/* --- the socket */
+
+static struct client **control_place(struct control *k)
+{
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		if (!k->clients[i])
+			return &k->clients[i];
+	}
+	return NULL;
+}
+
+static void control_accept(void *ctx, bool readable, bool writable)
+{
+	static const char busy[] = "{\"error\":\"too many clients at once; try again\"}\n";
+	struct control *k = ctx;
+	struct client **place = control_place(k);
+	int fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)readable;
+	(void)writable;
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED &&
+		    log_limit_ok(&k->limit, clock_now_us(), 1))
+			log_warn(k->log, "control: cannot accept a client: %s", strerror(errno));
+		return;
+	}
+	if (!place) {
+		(void)!send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		close(fd);
+		return;
+	}
+	struct client *c = mem_zalloc(sizeof(*c));
+	c->control = k;
+	c->fd = fd;
+	c->watch = loop_fd_add(k->loop, fd, client_ready, c);
+	if (!c->watch) {
+		close(fd);
+		free(c);
+		return;
+	}
+	*place = c;
+}
+
+/* Closes who has not read for a while. */
+static void control_sweep(void *ctx)
+{
+	struct control *k = ctx;
+	usec_t now = clock_now_us();
+
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = k->clients[i];
+		if (c && c->out_len && now - c->sent_us > STALL_US)
+			client_free(c);
+	}
+	loop_timer_at(k->timer, now + USEC_PER_SEC);
+}
+
+struct control *control_new(struct loop *loop, int listen_fd, control_fn fn, void *ctx,
+			    const struct log *log)
+{
+	struct control *k = mem_zalloc(sizeof(*k));
+
+	*k = (struct control){
+	    .loop = loop, .listen_fd = listen_fd, .fn = fn, .ctx = ctx, .log = log};
+	k->watch = loop_fd_add(loop, listen_fd, control_accept, k);
+	k->timer = loop_timer_new(loop, control_sweep, k);
+	if (!k->watch || !k->timer) {
+		control_free(k);
+		return NULL;
+	}
+	loop_timer_at(k->timer, clock_now_us() + USEC_PER_SEC);
+	return k;
+}
+
+void control_free(struct control *k)
+{
+	if (!k)
+		return;
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		if (k->clients[i])
+			client_free(k->clients[i]);
+	}
+	if (k->timer)
+		loop_timer_free(k->timer);
+	if (k->watch)
+		loop_fd_remove(k->watch);
+	close(k->listen_fd);
+	free(k);
 }
