@@ -17,7 +17,7 @@ enum alg_status {
 };
 
 struct alg {
-	const char *name; /* "aes128-cbc", "aes256-gcm", "hmac-sha-256-128", "null", ... */
+	const char *name;	  /* "aes128-cbc", "aes256-gcm", "hmac-sha-256-128", "null", ... */
 	const char *openssl_name; /* of the cipher or digest */
 	enum alg_kind kind;
 	enum alg_status status;
