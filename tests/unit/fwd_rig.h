@@ -24,7 +24,7 @@
 #include "wire/ip.h"
 
 #define RIG_UNUSED __attribute__((unused))
-#define RIG_MAX	   2048
+#define RIG_MAX	   4096
 #define RIG_SAS	   2
 
 struct rig_packet {
