@@ -188,8 +188,9 @@ static void test_path_is_replaced(void **state)
 	assert_null(sa->path);
 	a = mem_zalloc(sizeof(*a));
 	sa_set_path(sa, a); /* freed with the SA */
-	rcu_quiescent_state();
 	sa_free_later(sa);
+	assert_int_equal(sa->spi, 300);
+	rcu_quiescent_state();
 	sa_free_later(NULL);
 	rcu_barrier();
 }
