@@ -33,6 +33,7 @@ struct client {
 	size_t out_at, out_len;
 	usec_t sent_us; /* when something was sent last */
 	bool closing;	/* once everything is sent */
+	bool waiting;	/* for control_answer */
 };
 
 struct control {
@@ -81,6 +82,7 @@ static void client_queue(struct client *c, json_t *reply)
 	c->sent_us = clock_now_us();
 }
 
+/* NULL: the answer comes later. */
 static json_t *client_answer(struct client *c, const char *line, size_t len)
 {
 	json_error_t why;
@@ -94,7 +96,8 @@ static json_t *client_answer(struct client *c, const char *line, size_t len)
 	json_t *reply = command ? c->control->fn(c->control->ctx, command, request)
 				: error_reply("no \"command\"; write {\"command\": \"status\"}");
 	json_decref(request);
-	return reply ? reply : error_reply("no reply");
+	c->waiting = !reply;
+	return reply;
 }
 
 /* false: close. */
@@ -126,9 +129,12 @@ static bool client_lines(struct client *c)
 {
 	char *at = c->in, *end = c->in + c->in_len, *nl;
 
-	while (!c->closing && !c->out_len && (nl = memchr(at, '\n', (size_t)(end - at)))) {
-		client_queue(c, client_answer(c, at, (size_t)(nl - at)));
+	while (!c->closing && !c->waiting && !c->out_len && (nl = memchr(at, '\n', (size_t)(end - at)))) {
+		json_t *reply = client_answer(c, at, (size_t)(nl - at));
 		at = nl + 1;
+		if (!reply)
+			break;
+		client_queue(c, reply);
 		if (!client_send(c))
 			return false;
 	}
@@ -136,7 +142,7 @@ static bool client_lines(struct client *c)
 	memmove(c->in, at, c->in_len);
 	if (c->in_len < sizeof(c->in))
 		return true;
-	if (c->out_len) /* asks on and on, and reads nothing */
+	if (c->out_len || c->waiting) /* asks on and on, and reads nothing */
 		return false;
 	c->closing = true;
 	client_queue(c, error_reply("the line is longer than 64 KiB"));

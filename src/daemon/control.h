@@ -12,14 +12,15 @@
 #include "base/log.h"
 #include "platform/loop.h"
 
-/* Returns the reply (owned by the caller).  To answer later: return NULL and keep `client`
- * (valid until control_answer or until cancelled by a later cancel callback). */
+/* Returns the reply (owned by the caller), or NULL: it comes later, by control_answer. */
 typedef json_t *(*control_fn)(void *ctx, const char *command, const json_t *request);
 
 struct control;
 /* listen_fd is taken. */
 struct control *control_new(struct loop *loop, int listen_fd, control_fn fn, void *ctx,
 			    const struct log *log);
+/* Answers every client that waits for a later reply (borrowed). */
+void control_answer(struct control *c, const json_t *reply);
 void control_free(struct control *c);
 
 #endif

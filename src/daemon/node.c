@@ -386,6 +386,7 @@ static void node_reload(struct node *n, int fd)
 {
 	struct err err = {{0}};
 	struct netreq done = {.kind = NETREQ_RELOAD_DONE};
+	json_t *answer;
 	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
 	struct config *fresh = in ? config_read(in, n->cfg->path, &err) : NULL;
 
@@ -395,11 +396,15 @@ static void node_reload(struct node *n, int fd)
 		config_free(n->cfg);
 		n->cfg = fresh;
 		log_info(n->log, "node: configuration reloaded");
+		answer = json_pack("{s:b}", "ok", 1);
 	} else {
 		config_free(fresh);
 		done.result = -EINVAL;
 		log_error(n->log, "node: reload refused: %s", err.text);
+		answer = json_pack("{s:s}", "error", err.text);
 	}
+	control_answer(n->control, answer);
+	json_decref(answer);
 	node_ask(n, &done);
 }
 
@@ -431,6 +436,27 @@ static void net_notice(void *ctx, const struct netreq *m, int fd)
 
 /* --- control socket */
 
+/* net has read the file: what it says of it is the answer, unless the node's part is to come. */
+static void reload_checked(void *ctx, const struct netreq *reply, int fd)
+{
+	struct node *n = ctx;
+	if (fd >= 0)
+		close(fd);
+	if (reply->result == 0)
+		return; /* NETREQ_RELOAD follows */
+	json_t *answer = json_pack("{s:s}", "error", reply->text);
+	control_answer(n->control, answer);
+	json_decref(answer);
+}
+
+static json_t *reload_request(struct node *n)
+{
+	struct netreq req = {.kind = NETREQ_RELOAD_PLEASE};
+	if (netreq_send(n->net, &req, reload_checked, n) < 0)
+		return json_pack("{s:s}", "error", "the privileged process is gone");
+	return NULL;
+}
+
 static json_t *control_request(void *ctx, const char *command, const json_t *request)
 {
 	struct node *n = ctx;
@@ -444,6 +470,8 @@ static json_t *control_request(void *ctx, const char *command, const json_t *req
 		return status_moves(n);
 	if (!strcmp(command, "counters"))
 		return status_counters(n);
+	if (!strcmp(command, "reload"))
+		return reload_request(n);
 	json_t *reply = n->role->command(n, command, request);
 	if (reply)
 		return reply;
