@@ -84,6 +84,10 @@ ALICE = Terminal("mt", "alice", 0)
 BOB = Terminal("mt2", "bob", 1)
 
 
+def hardware_address(terminal: Terminal, network: str) -> str:
+    return f"02:00:00:00:{terminal.index:02x}:{list(INTERFACES).index(network):02x}"
+
+
 class Relay:
     """A wire under control: see tests/tools/relay.c for the commands."""
 
@@ -256,12 +260,14 @@ class Download:
 
 
 class World:
-    def __init__(self, tag: str = "net", second_terminal: bool = False, build: str | os.PathLike | None = None):
+    def __init__(self, tag: str = "net", second_terminal: bool = False, same_address: bool = False,
+                 build: str | os.PathLike | None = None):
         self.tag = tag
         self.prefix = f"sj-{tag}-"
         self.build = pathlib.Path(build or os.environ.get("SOJOURN_BUILD", ROOT / "build")).resolve()
         self.dir = pathlib.Path(f"/run/sj-{tag}")
         self.second_terminal = second_terminal
+        self.same_address = same_address  # wifi and cell both give 192.168.1.7
         self.terminals = [ALICE, BOB] if second_terminal else [ALICE]
         self.processes: list[subprocess.Popen] = []
         self.relays: dict[str, Relay] = {}
@@ -484,7 +490,8 @@ class World:
                     }}
                 }}'
             """)
-        self.dnsmasq(name, "lan", "--dhcp-range=192.168.1.100,192.168.1.200,1h", "--dhcp-option=3,192.168.1.1")
+        fixed = [f"--dhcp-host={hardware_address(ALICE, name)},192.168.1.7"] if self.same_address else []
+        self.dnsmasq(name, "lan", "--dhcp-range=192.168.1.100,192.168.1.200,1h", "--dhcp-option=3,192.168.1.1", *fixed)
 
     def make_visited6(self) -> None:
         self.make_router("v6")
@@ -507,7 +514,6 @@ class World:
         port = f"port{terminal.index}"
         self.add_namespace(air)
         self.link(terminal.node, interface, air, "a")
-        hardware = f"02:00:00:{terminal.index:02x}:00:{list(INTERFACES).index(network):02x}"
         self.link(air, "b", network, port)
         no_offload = "tx off sg off tso off gso off gro off"
         # The wire itself speaks nothing: no addresses, no IPv6, not even a solicitation.
@@ -518,7 +524,7 @@ class World:
         self.sh(network, f"ethtool -K {port} {no_offload} >/dev/null; ip link set {port} master lan; ip link set {port} up")
         self.sh(terminal.node, f"""
             ethtool -K {interface} {no_offload} >/dev/null
-            ip link set dev {interface} address {hardware} up""")
+            ip link set dev {interface} address {hardware_address(terminal, network)} up""")
         self.relays[air[4:]] = Relay(self, air, RTT_MS[network] / 2)
 
     def make_terminal(self, terminal: Terminal) -> None:
@@ -531,7 +537,10 @@ class World:
         if terminal is ALICE:
             self.link(node, "eth0", "homelink", "mt")
             self.sh("homelink", "ip link set mt master br0")
-            self.sh(node, "echo 1 >/proc/sys/net/ipv6/conf/eth1/disable_ipv6; ip link set eth0 up")
+            self.sh(node, f"""
+                echo 1 >/proc/sys/net/ipv6/conf/eth1/disable_ipv6
+                ip link set dev eth0 address {hardware_address(terminal, "home")} up
+                """)
             arguments += [f"--dhcp=eth0:{METRICS['eth0']}", "--ra=eth1"]
         (self.dir / node).mkdir()
         self.spawn(node, [sys.executable, str(HERE / "supervisor.py"), "--log", str(self.events_path(node)),

@@ -481,7 +481,12 @@ static void usage(void)
 	exit(2);
 }
 
-int main(int argc, char **argv)
+struct options {
+	const char *a, *b, *control;
+	uint32_t slots;
+};
+
+static void options_read(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
 	    {"a", 1, NULL, 'a'},     {"b", 1, NULL, 'b'},    {"delay", 1, NULL, 'd'},
@@ -489,26 +494,22 @@ int main(int argc, char **argv)
 	    {"slots", 1, NULL, 's'}, {"seed", 1, NULL, 'S'}, {"control", 1, NULL, 'c'},
 	    {NULL, 0, NULL, 0},
 	};
-	const char *a = NULL, *b = NULL, *control = NULL;
-	uint32_t slots = 16384;
-	int c, signal_fd, control_fd = -1;
 	char command[64];
+	int c, which = 0;
 
-	for (int i = 0; i < 2; i++)
-		dirs[i].queue_ns = 200 * 1000000ull;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
 		switch (c) {
 		case 'a':
-			a = optarg;
+			o->a = optarg;
 			break;
 		case 'b':
-			b = optarg;
+			o->b = optarg;
 			break;
 		case 'c':
-			control = optarg;
+			o->control = optarg;
 			break;
 		case 's':
-			slots = (uint32_t)strtoul(optarg, NULL, 0);
+			o->slots = (uint32_t)strtoul(optarg, NULL, 0);
 			break;
 		case 'S':
 			random_state ^= strtoull(optarg, NULL, 0) * 0x9e3779b97f4a7c15ull + 1;
@@ -517,12 +518,8 @@ int main(int argc, char **argv)
 		case 'l':
 		case 'r':
 		case 'q':
-			snprintf(command, sizeof(command), "%s %s",
-				 c == 'd'   ? "delay"
-				 : c == 'l' ? "loss"
-				 : c == 'r' ? "rate"
-					    : "queue",
-				 optarg);
+			/* These are commands of the control socket too. */
+			snprintf(command, sizeof(command), "%s %s", options[which].name, optarg);
 			if (!command_run(command))
 				usage();
 			break;
@@ -530,24 +527,34 @@ int main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (a == NULL || b == NULL || slots == 0 || optind != argc)
+	if (o->a == NULL || o->b == NULL || o->slots == 0 || optind != argc)
 		usage();
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.slots = 16384};
+	int signal_fd, control_fd = -1;
+
+	for (int i = 0; i < 2; i++)
+		dirs[i].queue_ns = 200 * 1000000ull;
+	options_read(&o, argc, argv);
 	prctl(PR_SET_TIMERSLACK, 1);
-	dirs[0].in_fd = dirs[1].out_fd = open_interface(a);
-	dirs[1].in_fd = dirs[0].out_fd = open_interface(b);
+	dirs[0].in_fd = dirs[1].out_fd = open_interface(o.a);
+	dirs[1].in_fd = dirs[0].out_fd = open_interface(o.b);
 	for (int i = 0; i < 2; i++) {
-		dirs[i].slots = slots;
-		dirs[i].ring = calloc(slots, sizeof(struct frame));
+		dirs[i].slots = o.slots;
+		dirs[i].ring = calloc(o.slots, sizeof(struct frame));
 		dirs[i].held = calloc(HELD_MAX, sizeof(struct frame));
 		if (dirs[i].ring == NULL || dirs[i].held == NULL)
 			die("memory");
 	}
 	signal_fd = signals_open();
-	if (control != NULL)
-		control_fd = control_open(control);
+	if (o.control != NULL)
+		control_fd = control_open(o.control);
 	relay_run(control_fd, signal_fd);
-	if (control != NULL)
-		unlink(control);
+	if (o.control != NULL)
+		unlink(o.control);
 	for (int i = 0; i < 2; i++) {
 		free(dirs[i].ring);
 		free(dirs[i].held);
