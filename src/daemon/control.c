@@ -14,6 +14,7 @@
 #include "daemon/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -129,7 +130,8 @@ static bool client_lines(struct client *c)
 {
 	char *at = c->in, *end = c->in + c->in_len, *nl;
 
-	while (!c->closing && !c->waiting && !c->out_len && (nl = memchr(at, '\n', (size_t)(end - at)))) {
+	while (!c->closing && !c->waiting && !c->out_len &&
+	       (nl = memchr(at, '\n', (size_t)(end - at)))) {
 		json_t *reply = client_answer(c, at, (size_t)(nl - at));
 		at = nl + 1;
 		if (!reply)
@@ -237,6 +239,8 @@ struct control *control_new(struct loop *loop, int listen_fd, control_fn fn, voi
 
 	*k = (struct control){
 	    .loop = loop, .listen_fd = listen_fd, .fn = fn, .ctx = ctx, .log = log};
+	/* A client that gave up between poll and accept must not stop the loop. */
+	(void)!fcntl(listen_fd, F_SETFL, O_NONBLOCK);
 	k->watch = loop_fd_add(loop, listen_fd, control_accept, k);
 	k->timer = loop_timer_new(loop, control_sweep, k);
 	if (!k->watch || !k->timer) {

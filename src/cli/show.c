@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replies of sojournd as tables and as the timeline of moves.
+ *
+ * A field that is missing is shown as "-": an older or newer daemon must not break the display.
+ * Everything here only reads its JSON value.  One thread.
+ */
+#include "cli/show.h"
+
+#include <string.h>
+#include <time.h>
+#include "base/mem.h"
+#include "cli/table.h"
+
+static const json_t *get(const json_t *o, const char *name)
+{
+	return json_object_get(o, name);
+}
+
+static json_int_t get_int(const json_t *o, const char *name)
+{
+	return json_integer_value(get(o, name));
+}
+
+/* "name:   value" lines. */
+static void line(FILE *out, const char *name, char *value)
+{
+	fprintf(out, "%-14s %s\n", name, value);
+	free(value);
+}
+
+static char *registration_text(const json_t *r)
+{
+	if (!json_is_object(r))
+		return table_text("-");
+	CLEANUP_FREE char *text = table_string(get(r, "text"));
+	CLEANUP_FREE char *expires = table_seconds(get(r, "expires_s"));
+	if (!strcmp(expires, "-"))
+		return table_text("%s", text);
+	return table_text("%s, expires in %s", text, expires);
+}
+
+static char *states_text(const json_t *states)
+{
+	static const char *const order[] = {"active", "ready", "forming", "stale", "expired"};
+	char buf[160] = "";
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		json_int_t n = get_int(states, order[i]);
+		size_t at = strlen(buf);
+		if (n)
+			snprintf(buf + at, sizeof(buf) - at, "%s%lld %s", at ? ", " : "",
+				 (long long)n, order[i]);
+	}
+	return table_text("%s", *buf ? buf : "none");
+}
+
+void show_status(const json_t *reply, FILE *out, bool colour)
+{
+	const json_t *tun = get(reply, "tun");
+	(void)colour;
+	CLEANUP_FREE char *role = table_string(get(reply, "role"));
+	CLEANUP_FREE char *version = table_string(get(reply, "version"));
+	CLEANUP_FREE char *uptime = table_seconds(get(reply, "uptime_s"));
+	CLEANUP_FREE char *tun_name = table_string(get(tun, "name"));
+	CLEANUP_FREE char *mtu = table_count(get(tun, "mtu"));
+
+	line(out, "role", table_text("%s", role));
+	if (get(reply, "name"))
+		line(out, "name", table_string(get(reply, "name")));
+	if (get(reply, "place"))
+		line(out, "place", table_string(get(reply, "place")));
+	if (get(reply, "home_addresses"))
+		line(out, "home address", table_list(get(reply, "home_addresses")));
+	if (get(reply, "home_agents"))
+		line(out, "home agent", table_list(get(reply, "home_agents")));
+	if (json_array_size(get(reply, "active")))
+		line(out, "active", table_list(get(reply, "active")));
+	line(out, "connections", states_text(get(reply, "connections")));
+	if (json_is_object(get(reply, "registration")))
+		line(out, "registration", registration_text(get(reply, "registration")));
+	line(out, "tunnel", table_text("%s, MTU %s", tun_name, mtu));
+	line(out, "sojournd",
+	     table_text("%s, pid %lld, up %s, crypto %s", version, (long long)get_int(reply, "pid"),
+			uptime,
+			json_string_value(get(reply, "crypto"))
+			    ? json_string_value(get(reply, "crypto"))
+			    : "-"));
+}
+
+void show_connections(const json_t *reply, FILE *out, bool colour)
+{
+	static const char *const columns[] = {
+	    "NAME",   "TERMINAL", "STATE",  "SINCE", "CARE-OF", "INTERFACE", "SERVER", "ENCAP",
+	    "CIPHER", ">RTT",	  ">HEARD", ">RX",   ">TX",	">EXPIRES",  NULL};
+	const json_t *list = get(reply, "connections");
+	struct table *t = table_new(columns);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *c = json_array_get(list, i);
+		CLEANUP_FREE char *encap = table_string(get(c, "encapsulation"));
+		table_row(t, (char *[]){
+				 table_string(get(c, "name")),
+				 table_string(get(c, "terminal")),
+				 table_string(get(c, "state")),
+				 table_seconds(get(c, "since_s")),
+				 table_string(get(c, "care_of")),
+				 table_string(get(c, "interface")),
+				 table_string(get(c, "server")),
+				 table_text("%s%s", encap,
+					    json_is_true(get(c, "behind_nat")) ? ", NAT" : ""),
+				 table_string(get(c, "cipher")),
+				 table_ms(get(c, "rtt_ms")),
+				 table_ms(get(c, "heard_ms")),
+				 table_bytes(get(get(c, "rx"), "bytes")),
+				 table_bytes(get(get(c, "tx"), "bytes")),
+				 table_seconds(get(c, "expires_s")),
+			     });
+	}
+	table_print(t, out, colour);
+}
+
+void show_bindings(const json_t *reply, FILE *out, bool colour)
+{
+	static const char *const columns[] = {"TERMINAL", "HOME ADDRESS", "CONNECTIONS", ">SINCE",
+					      ">EXPIRES", "WHY",	  NULL};
+	const json_t *list = get(reply, "bindings");
+	struct table *t = table_new(columns);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *b = json_array_get(list, i);
+		table_row(t, (char *[]){
+				 table_string(get(b, "terminal")),
+				 table_string(get(b, "home_address")),
+				 table_list(get(b, "connections")),
+				 table_seconds(get(b, "since_s")),
+				 table_seconds(get(b, "expires_s")),
+				 table_string(get(b, "why")),
+			     });
+	}
+	table_print(t, out, colour);
+}
+
+static void show_when(const json_t *m, FILE *out)
+{
+	json_int_t us = get_int(m, "wall_us");
+	time_t s = (time_t)(us / 1000000);
+	struct tm tm;
+	char when[40] = "";
+
+	if (us > 0 && localtime_r(&s, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	fprintf(out, "%s.%03d", *when ? when : "-", (int)(us > 0 ? us / 1000 % 1000 : 0));
+}
+
+static void show_move(const json_t *m, FILE *out, bool colour)
+{
+	CLEANUP_FREE char *kind = table_string(get(m, "kind"));
+	CLEANUP_FREE char *terminal = table_string(get(m, "terminal"));
+	CLEANUP_FREE char *from = table_string(get(m, "from"));
+	CLEANUP_FREE char *to = table_string(get(m, "to"));
+	CLEANUP_FREE char *why = table_string(get(m, "why"));
+	CLEANUP_FREE char *took = table_ms(get(m, "switch_ms"));
+	CLEANUP_FREE char *lost = table_count(get(m, "lost"));
+	const json_t *events = get(m, "events");
+
+	fputs(colour ? "\033[1m" : "", out);
+	fprintf(out, "move %lld  ", (long long)get_int(m, "id"));
+	show_when(m, out);
+	fprintf(out, "  %s  %s -> %s  (%s)%s%s\n", terminal, from, to, kind,
+		json_is_false(get(m, "done")) ? "  under way" : "", colour ? "\033[0m" : "");
+	if (strcmp(why, "-") != 0)
+		fprintf(out, "  why: %s\n", why);
+	for (size_t i = 0; i < json_array_size(events); i++) {
+		const json_t *e = json_array_get(events, i);
+		CLEANUP_FREE char *step = table_string(get(e, "step"));
+		CLEANUP_FREE char *text = table_string(get(e, "text"));
+		fprintf(out, "  %+10.3f ms  %-11s %s\n", json_number_value(get(e, "ms")), step,
+			text);
+	}
+	fprintf(out, "  switched after %s, %s lost, signalling %lld packets, %lld octets\n", took,
+		lost, (long long)get_int(m, "signalling_packets"),
+		(long long)get_int(m, "signalling_octets"));
+}
+
+void show_moves(const json_t *reply, FILE *out, bool colour)
+{
+	const json_t *list = get(reply, "moves");
+	size_t n = json_array_size(list);
+
+	if (!n)
+		fputs("no move yet\n", out);
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			fputc('\n', out);
+		show_move(json_array_get(list, i), out, colour);
+	}
+}
+
+static void show_numbers(json_t *o, const json_t *texts, bool zeros, const char *title, FILE *out,
+			 bool colour)
+{
+	const char *const columns[] = {title, ">COUNT", texts ? "MEANING" : NULL, NULL};
+	struct table *t = table_new(columns);
+	const char *name;
+	json_t *v;
+	size_t rows = 0;
+
+	json_object_foreach(o, name, v)
+	{
+		if (!json_is_integer(v) || (!zeros && !json_integer_value(v)))
+			continue;
+		char *cells[] = {table_text("%s", name), table_count(v),
+				 texts ? table_string(get(texts, name)) : NULL};
+		table_row(t, cells);
+		rows++;
+	}
+	table_print(t, out, colour);
+	if (!rows)
+		fputs("none\n", out);
+}
+
+void show_counters(const json_t *reply, FILE *out, bool colour)
+{
+	show_numbers(json_object_get(reply, "packets"), NULL, true, "PACKETS", out, colour);
+	if (json_is_object(get(reply, "registration"))) {
+		fputc('\n', out);
+		show_numbers(json_object_get(reply, "registration"), NULL, true, "REGISTRATION",
+			     out, colour);
+	}
+	fputc('\n', out);
+	show_numbers(json_object_get(reply, "drops"), get(reply, "texts"), false, "DROPPED", out,
+		     colour);
+}
+
+void show_done(const json_t *reply, FILE *out, bool colour)
+{
+	const char *text = json_string_value(get(reply, "text"));
+
+	(void)colour;
+	if (text)
+		line(out, "done", table_text("%s", text));
+	else
+		fputs("done\n", out);
+}
