@@ -137,7 +137,7 @@ static int priv_filter_add(scmp_filter_ctx filter)
 	/* Naming a thread; libraries that look for a file hear that there is none. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
 	/* A terminal?  No: stdio asks it of log output. */

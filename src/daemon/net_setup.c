@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Device, rules and sysctls, made before the fork and recorded in the ledger.
+ *
+ * Routing.  Our routes live in a table of their own.  Our own packets carry a mark and must not
+ * go into the tunnel, all others may:
+ *
+ *   4340  not fwmark MARK  lookup TABLE  suppress_prefixlength 0   home addresses, prefixes
+ *   4341                   lookup main   suppress_prefixlength 0   links and other known routes
+ *   4342  not fwmark MARK  lookup TABLE                            everything, by the tunnel
+ *  32766                   lookup main                             the visited network's default
+ */
+#include "daemon/net_setup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "platform/tun.h"
+
+/* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
+ * up: the inner MTU until the node knows its connections. */
+#define NET_OVERHEAD_MAX 128
+#define NET_MTU_LEAST	 1280
+
+#define NET_SYSCTL_MAX 96
+
+int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *ledger,
+		  unsigned *ifindex, struct err *err)
+{
+	char path[NET_SYSCTL_MAX];
+	uint32_t mtu = cfg->mtu > NET_MTU_LEAST + NET_OVERHEAD_MAX ? cfg->mtu - NET_OVERHEAD_MAX
+								   : NET_MTU_LEAST;
+	int fd = tun_open(cfg->tun, cfg->offload, err);
+	if (fd < 0)
+		return -1;
+	*ifindex = if_nametoindex(cfg->tun);
+	/* No link-local address: router solicitations and group reports have nobody to hear
+	 * them in a tunnel.  Without IPv6 there is nothing to set. */
+	snprintf(path, sizeof(path), "net/ipv6/conf/%s/addr_gen_mode", cfg->tun);
+	ledger_sysctl_set(ledger, path, 1, "no link-local address on the tunnel");
+	int r = rtnl_link_set(rtnl, *ifindex, true, mtu);
+	if (r == 0)
+		return fd;
+	err_set(err, "TUN device %s: cannot set it up: %s; start as root", cfg->tun, strerror(-r));
+	close(fd);
+	return -1;
+}
+
+int net_setup_rules(const struct config *cfg, struct ledger *ledger, const struct log *log,
+		    struct err *err)
+{
+	const struct rtnl_rule rules[] = {
+	    {.priority = NET_RULE_SPECIFIC,
+	     .table = cfg->table,
+	     .mark = cfg->mark,
+	     .invert = true,
+	     .suppress_prefixlen = 0},
+	    {.priority = NET_RULE_MAIN, .table = RT_TABLE_MAIN, .suppress_prefixlen = 0},
+	    {.priority = NET_RULE_DEFAULT,
+	     .table = cfg->table,
+	     .mark = cfg->mark,
+	     .invert = true,
+	     .suppress_prefixlen = RTNL_SUPPRESS_NONE},
+	};
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+			struct rtnl_rule rule = rules[i];
+			rule.family = family;
+			int r = ledger_rule(ledger, true, &rule);
+			if (r < 0 && family == 6) {
+				log_warn(log,
+					 "net: no_ipv6 error=\"%s\" effect=\"no rules for IPv6\"",
+					 strerror(-r));
+				return 0;
+			}
+			if (r < 0)
+				return err_set(err,
+					       "routing rule %u: %s; the kernel needs "
+					       "CONFIG_IP_MULTIPLE_TABLES, and sojournd root",
+					       rule.priority, strerror(-r));
+		}
+	}
+	return 0;
+}
+
+void net_setup_loose(struct ledger *ledger, const char *interface)
+{
+	char path[NET_SYSCTL_MAX];
+	long all, own;
+	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", interface);
+	/* The kernel takes the larger of the two. */
+	if (ledger_sysctl_get("net/ipv4/conf/all/rp_filter", &all) < 0 ||
+	    ledger_sysctl_get(path, &own) < 0 || (all > own ? all : own) != 1)
+		return;
+	ledger_sysctl_set(ledger, path, 2,
+			  "strict reverse path filtering would drop tunnel packets");
+}
+
+/* A forwarding node stops listening to router advertisements unless accept_ra is 2: keep the
+ * routes this node lives by. */
+static void net_keep_advertisements(struct ledger *ledger)
+{
+	char path[sizeof("net/ipv6/conf//accept_ra") + NAME_MAX];
+	DIR *dir = opendir("/proc/sys/net/ipv6/conf");
+	const struct dirent *e;
+	while (dir && (e = readdir(dir))) {
+		long value;
+		if (e->d_name[0] == '.' || strlen(e->d_name) >= IF_NAMESIZE)
+			continue;
+		snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", e->d_name);
+		if (ledger_sysctl_get(path, &value) == 0 && value == 1)
+			ledger_sysctl_set(ledger, path, 2,
+					  "forwarding must not end router advertisements");
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int net_setup_proxy(const struct config *cfg, struct ledger *ledger, struct err *err)
+{
+	static const struct {
+		const char *format;
+		long value;
+		const char *why;
+		bool ipv6;
+	} wishes[] = {
+	    {"net/ipv6/conf/%s/proxy_ndp", 1, "answers for absent terminals", true},
+	    /* By default an answer waits for up to 0.8 s. */
+	    {"net/ipv4/neigh/%s/proxy_delay", 0, "answers for absent terminals at once", false},
+	    {"net/ipv6/neigh/%s/proxy_delay", 0, "answers for absent terminals at once", true},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
+		char path[NET_SYSCTL_MAX];
+		snprintf(path, sizeof(path), wishes[i].format, cfg->home_link);
+		int r = ledger_sysctl_set(ledger, path, wishes[i].value, wishes[i].why);
+		if (r < 0 && !(wishes[i].ipv6 && r == -ENOENT))
+			return err_set(err,
+				       "home link %s: /proc/sys/%s: %s; is the interface there?",
+				       cfg->home_link, path, strerror(-r));
+	}
+	return 0;
+}
+
+int net_setup_forwarding(const struct config *cfg, struct ledger *ledger, const struct log *log,
+			 struct err *err)
+{
+	static const char all6[] = "net/ipv6/conf/all/forwarding";
+	long forwarding;
+	int r = ledger_sysctl_set(ledger, "net/ipv4/ip_forward", 1,
+				  "a home server forwards for its terminals");
+	if (r < 0)
+		return err_set(err, "/proc/sys/net/ipv4/ip_forward: %s; start as root",
+			       strerror(-r));
+	if (ledger_sysctl_get(all6, &forwarding) < 0) {
+		log_warn(log, "net: no_ipv6 effect=\"no forwarding of IPv6\"");
+	} else if (forwarding == 0) {
+		net_keep_advertisements(ledger);
+		r = ledger_sysctl_set(ledger, all6, 1, "a home server forwards for its terminals");
+		if (r < 0)
+			return err_set(err, "/proc/sys/%s: %s; start as root", all6, strerror(-r));
+	}
+	if (!cfg->home_link[0])
+		return 0;
+	if (if_nametoindex(cfg->home_link) == 0)
+		return err_set(err, "home link %s: there is no such interface; mend `home_link`",
+			       cfg->home_link);
+	return net_setup_proxy(cfg, ledger, err);
+}
+
+int net_setup_root(const struct config *cfg, struct err *err)
+{
+	char path[sizeof(cfg->root)];
+	struct stat st;
+	memcpy(path, cfg->root, sizeof(path));
+	/* It and the directory it is in; what is above must be there. */
+	char *slash = strrchr(path, '/');
+	if (slash && slash != path) {
+		*slash = '\0';
+		(void)mkdir(path, 0755);
+		*slash = '/';
+	}
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(err, "directory %s for the unprivileged process: %s; set `root`",
+			       path, strerror(errno));
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
+	    (st.st_mode & 0022) != 0)
+		return err_set(err,
+			       "directory %s for the unprivileged process must be root's and "
+			       "writable by nobody else; set `root` to an empty one",
+			       path);
+	return 0;
+}
