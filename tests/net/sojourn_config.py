@@ -99,6 +99,7 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
     routes = ["10.1.0.0/24"] + (["fd00:1::/64"] if options.home6 else [])
     lines = [
         'role = "terminal"',
+        f'name = "{terminal.name}"',
         f'control = "{world.daemon(terminal.node).socket}"',
         f"home-address = {quoted(homes(terminal, options))}",
         f"home-agent = {quoted(agents)}",
