@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* What the inbound path tells control: registrations, probes, moves, hellos. */
+#include "fwd_rig.h"
+
+static uint8_t p[FWD_BUFFER_LEN];
+
+/* --- to control */
+
+static void test_registration(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *src, *dst;
+		uint16_t sport, dport;
+		bool control;
+	} rows[] = {
+	    {"10.9.0.5", "10.1.0.2", 5000, 434, true}, {"10.9.0.5", "10.1.0.2", 434, 5000, true},
+	    {"10.9.0.5", "10.1.0.2", 433, 435, false}, {"10.9.0.5", "10.1.0.3", 434, 434, false},
+	    {"fd09::5", "fd01::2", 1, 434, true},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig_config c = {0};
+		struct rig *r = rig_new(&c);
+		size_t len =
+		    rig_make_udp(p, rows[i].src, rows[i].sport, rows[i].dst, rows[i].dport);
+		rig_receive_raw(r, p[0] >> 4 == 4 ? 4 : 41, p, len, 77);
+		assert_int_equal(r->node[1].written.count, !rows[i].control);
+		if (rows[i].control) {
+			const struct fwd_event *e = rig_next_event(r, FWD_EV_CONTROL);
+			struct endpoint src = rig_outer(r, 0, 0);
+			assert_int_equal(e->spi, r->node[1].in[0]->spi);
+			assert_int_equal(e->number, 77);
+			assert_false(e->hello);
+			assert_false(e->outbound);
+			assert_true(endpoint_equal(&e->src, &src));
+			assert_int_equal(e->at_us, r->now);
+			assert_int_equal(e->len, len);
+			assert_memory_equal(e->data, p, len);
+			assert_int_equal(r->node[1].events, 1);
+			assert_int_equal(atomic_load(&r->node[1].in[0]->first_us), 0);
+			fwd_event_done(r->node[1].f);
+		}
+		rig_no_event(r);
+		rig_free(r);
+	}
+	/* Mobility Header; and one too large for control */
+	struct rig_config c = {0};
+	struct rig *r = rig_new(&c);
+	struct addr src = rig_addr("fd09::5"), dst = rig_addr("fd01::2");
+	size_t head = ip_write_header(p, 2000, &src, &dst, IP_PROTO_MH, 0, 64, 16);
+	memset(p + head, 0, 1000);
+	rig_receive_raw(r, IP_PROTO_IPV6, p, head + 16, 1);
+	rig_next_event(r, FWD_EV_CONTROL);
+	fwd_event_done(r->node[1].f);
+	head = ip_write_header(p, 2000, &src, &dst, IP_PROTO_MH, 0, 64, 900);
+	rig_receive_raw(r, IP_PROTO_IPV6, p, head + 900, 2);
+	assert_int_equal(rig_drops(r, 1, DROP_CONTROL_BUSY), 1);
+	assert_int_equal(r->node[1].written.count, 0);
+	rig_free(r);
+}
+
+static void test_probe(void **state)
+{
+	(void)state;
+	struct rig_config c = {0};
+	struct rig *r = rig_new(&c);
+	struct esp_probe probe = {.kind = ESP_PROBE_REQUEST, .id = 0x1122334455667788}, got;
+	uint8_t bytes[ESP_PROBE_LEN];
+	size_t len = esp_write_probe(bytes, sizeof(bytes), &probe);
+	assert_true(fwd_inject(r->node[0].f, r->node[0].out[0], IP_PROTO_NONE, bytes, len, 0));
+	fwd_run_commands(r->node[0].f, r->now);
+	rig_deliver(r, 0);
+	const struct fwd_event *e = rig_next_event(r, FWD_EV_PROBE);
+	assert_true(esp_read_probe(e->data, e->len, &got));
+	assert_int_equal(got.id, probe.id);
+	assert_int_equal(e->number, 1);
+	fwd_event_done(r->node[1].f);
+	/* other dummies are discarded */
+	rig_receive_raw(r, IP_PROTO_NONE, "what is this supposed to be", 27, 2);
+	rig_receive_raw(r, IP_PROTO_NONE, "", 0, 3);
+	assert_int_equal(rig_drops(r, 1, DROP_DUMMY), 2);
+	rig_no_event(r);
+	rig_free(r);
+}
+
+/* Control that is slow loses messages, counted, but not the news of lifetimes and moves. */
+static void test_control_busy(void **state)
+{
+	(void)state;
+	struct rig_config c = {.soft_packets = 400};
+	struct rig *r = rig_new(&c);
+	size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
+	for (uint64_t n = 1; n <= 400; n++)
+		rig_receive_raw(r, IP_PROTO_IPIP, p, len, n);
+	uint64_t lost = rig_drops(r, 1, DROP_CONTROL_BUSY), got = 0;
+	bool told = false;
+	for (const struct fwd_event *e; (e = fwd_event_next(r->node[1].f)) != NULL;) {
+		got += e->kind == FWD_EV_CONTROL;
+		told |= e->kind == FWD_EV_SOFT_LIFETIME;
+		fwd_event_done(r->node[1].f);
+	}
+	assert_true(lost > 0);
+	assert_int_equal(lost + got, 400);
+	assert_true(told);
+	/* and then there is room again */
+	rig_receive_raw(r, IP_PROTO_IPIP, p, len, 401);
+	rig_next_event(r, FWD_EV_CONTROL);
+	rig_free(r);
+}
+
+/* --- where packets come from */
+
+static void test_moved(void **state)
+{
+	(void)state;
+	struct rig_config c = {0};
+	struct rig *r = rig_new(&c);
+	struct sa *sa = r->node[1].in[0];
+	struct endpoint other = rig_outer(r, 0, 0);
+	other.port = 40000;
+
+	struct rig_packet old = *rig_seal_udp(r, 4, 20);
+	rig_seal_udp(r, 4, 20);
+	r->node[0].sent.taken = 1;
+	rig_deliver(r, 0);
+	rig_no_event(r);
+	/* an old packet from elsewhere says nothing */
+	old.src = other;
+	rig_put(r, 1, &old);
+	rig_receive(r, 1);
+	assert_int_equal(r->node[1].written.count, 2);
+	rig_no_event(r);
+	/* a replayed or forged one neither */
+	old = *rig_seal_udp(r, 4, 20);
+	r->node[0].sent.taken++;
+	old.src = other;
+	old.data[old.len - 1] ^= 1;
+	rig_put(r, 1, &old);
+	rig_receive(r, 1);
+	rig_no_event(r);
+	/* the newest does, once */
+	for (int i = 0; i < 5; i++)
+		rig_seal_udp(r, 4, 20)->src = other;
+	rig_deliver(r, 0);
+	const struct fwd_event *e = rig_next_event(r, FWD_EV_MOVED);
+	assert_true(endpoint_equal(&e->src, &other));
+	assert_int_equal(e->number, 4);
+	assert_int_equal(e->spi, sa->spi);
+	fwd_event_done(r->node[1].f);
+	rig_no_event(r);
+	/* again after a while, when control did nothing */
+	r->now += USEC_PER_SEC;
+	rig_seal_udp(r, 4, 20)->src = other;
+	rig_deliver(r, 0);
+	rig_next_event(r, FWD_EV_MOVED);
+	fwd_event_done(r->node[1].f);
+	/* not when control follows */
+	struct path *path = rig_path(r, 1, 0);
+	path->remote = other;
+	sa_set_path(sa, path);
+	rig_seal_udp(r, 4, 20)->src = other;
+	rig_deliver(r, 0);
+	rig_no_event(r);
+	/* back: at once */
+	rig_seal_udp(r, 4, 20);
+	rig_deliver(r, 0);
+	rig_next_event(r, FWD_EV_MOVED);
+	fwd_event_done(r->node[1].f);
+	/* no path at all: told as well */
+	sa_set_path(sa, NULL);
+	rig_seal_udp(r, 4, 20);
+	rig_deliver(r, 0);
+	rig_next_event(r, FWD_EV_MOVED);
+	fwd_event_done(r->node[1].f);
+	rig_no_event(r);
+	rig_free(r);
+}
+
+/* --- hello */
+
+#define EPOCH 0x7a6b5c4du
+
+static void hello(struct rig *r, uint32_t epoch)
+{
+	size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
+	assert_true(fwd_inject(r->node[0].f, r->node[0].out[0], IP_PROTO_IPIP, p, len, epoch));
+	fwd_run_commands(r->node[0].f, r->now);
+}
+
+static void test_hello(void **state)
+{
+	(void)state;
+	/* before: nothing heard (0), numbers of another epoch (1), of a later one (2) */
+	for (int before = 0; before < 3; before++) {
+		struct rig_config c = {0};
+		struct rig *r = rig_new(&c);
+		struct rig_node *s = &r->node[1];
+		replay_free(s->peer.space.replay);
+		s->peer.space.replay = replay_new(1024);
+		if (before) {
+			uint64_t top = before == 1 ? 0x0000000100000777u : 0xf000000000000777u;
+			replay_reset(s->peer.space.replay, top, true);
+		}
+		/* data before the hello is not believed */
+		atomic_store(&r->node[0].peer.space.next, space_hello_number(EPOCH - 1));
+		rig_seal_udp(r, 4, 20);
+		rig_deliver(r, 0);
+		assert_int_equal(rig_all_drops(r, 1), 1);
+		assert_int_equal(rig_drops(r, 1, DROP_HELLO_DATA), 1);
+
+		hello(r, EPOCH);
+		assert_int_equal(atomic_load(&r->node[0].peer.space.next),
+				 space_hello_number(EPOCH) + 1);
+		rig_deliver(r, 0);
+		const struct fwd_event *e = rig_next_event(r, FWD_EV_CONTROL);
+		assert_true(e->hello);
+		assert_int_equal(e->number, space_hello_number(EPOCH));
+		fwd_event_done(s->f);
+		rig_no_event(r);
+		assert_int_equal(atomic_load(&s->in[0]->packets), 0);
+		assert_int_equal(atomic_load(&s->in[0]->newest), 0);
+		/* control has not answered yet: data of the new epoch is not believed */
+		rig_seal_udp(r, 4, 20);
+		rig_deliver(r, 0);
+		assert_int_equal(s->written.count, 0);
+		/* it has */
+		assert_true(fwd_reset_window(s->f, &s->peer.space, space_hello_number(EPOCH)));
+		fwd_run_commands(s->f, r->now);
+		rig_seal_udp(r, 4, 20);
+		rig_deliver(r, 0);
+		assert_int_equal(s->written.count, 1);
+		assert_int_equal(atomic_load(&s->in[0]->newest), space_hello_number(EPOCH) + 2);
+		/* the hello again is a replay now */
+		for (unsigned i = 0; i < r->node[0].sent.count; i++)
+			rig_put(r, 1, &r->node[0].sent.at[i]);
+		rig_receive(r, 1);
+		rig_no_event(r);
+		assert_int_equal(s->written.count, 2); /* the one that was early */
+		rig_free(r);
+	}
+}
+
+/* The newest packet is counted anew in a new epoch, whose numbers may be lower. */
+static void test_moved_after_hello(void **state)
+{
+	(void)state;
+	struct rig_config c = {0};
+	struct rig *r = rig_new(&c);
+	struct rig_node *s = &r->node[1];
+	hello(r, 0xf0000000);
+	rig_deliver(r, 0);
+	fwd_event_done(s->f);
+	assert_true(fwd_reset_window(s->f, &s->peer.space, space_hello_number(0xf0000000)));
+	fwd_run_commands(s->f, r->now);
+	rig_seal_udp(r, 4, 20);
+	rig_deliver(r, 0);
+	assert_int_equal(s->written.count, 1);
+	hello(r, 5);
+	rig_deliver(r, 0);
+	assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
+	fwd_event_done(s->f);
+	assert_true(fwd_reset_window(s->f, &s->peer.space, space_hello_number(5)));
+	fwd_run_commands(s->f, r->now);
+	rig_seal_udp(r, 4, 20)->src.port = 7;
+	rig_deliver(r, 0);
+	assert_int_equal(s->written.count, 2);
+	rig_next_event(r, FWD_EV_MOVED);
+	rig_free(r);
+}
+
+/* Not for keys that are fresh, not without ESN, not with low half 0; and no more than so many
+ * tries in a second. */
+static void test_hello_refused(void **state)
+{
+	(void)state;
+	for (int esn = 0; esn < 2; esn++) {
+		struct rig_config c = {.fresh = esn, .no_esn = !esn};
+		struct rig *r = rig_new(&c);
+		replay_reset(r->node[1].in[0]->space->replay, 0x777, true);
+		if (esn) {
+			hello(r, 0x70);
+		} else {
+			atomic_store(&r->node[0].out[0]->space->next, 0x70);
+			rig_seal_udp(r, 4, 20);
+		}
+		rig_deliver(r, 0);
+		rig_no_event(r);
+		assert_int_equal(rig_all_drops(r, 1), 1);
+		assert_int_equal(rig_drops(r, 1, DROP_HELLO_DATA), 0);
+		rig_free(r);
+	}
+	struct rig_config c = {0};
+	struct rig *r = rig_new(&c);
+	for (int i = 0; i < 300; i++) {
+		struct rig_packet *q = rig_seal_udp(r, 4, 20);
+		q->data[q->len - 1] ^= 1;
+	}
+	rig_deliver(r, 0);
+	assert_int_equal(rig_drops(r, 1, DROP_NOT_AUTHENTIC), 300);
+	hello(r, EPOCH);
+	rig_deliver(r, 0);
+	rig_no_event(r); /* none left in this second */
+	r->now += USEC_PER_SEC;
+	hello(r, EPOCH);
+	rig_deliver(r, 0);
+	assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
+	fwd_event_done(r->node[1].f);
+	/* a probe or data under the hello number goes nowhere */
+	uint8_t bytes[ESP_PROBE_LEN];
+	struct esp_probe probe = {.kind = ESP_PROBE_REQUEST, .id = 1};
+	size_t len = esp_write_probe(bytes, sizeof(bytes), &probe);
+	rig_receive_raw(r, IP_PROTO_NONE, bytes, len, space_hello_number(EPOCH + 9));
+	assert_int_equal(rig_drops(r, 1, DROP_HELLO_DATA), 1);
+	rig_no_event(r);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_registration),  cmocka_unit_test(test_probe),
+	    cmocka_unit_test(test_control_busy),  cmocka_unit_test(test_moved),
+	    cmocka_unit_test(test_hello),	  cmocka_unit_test(test_moved_after_hello),
+	    cmocka_unit_test(test_hello_refused),
+	};
+	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
+}
