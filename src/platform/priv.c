@@ -179,8 +179,8 @@ static int priv_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *
 
 static int priv_drop_user(const struct priv_node *p, struct err *err)
 {
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = (uid_t)-1;
+	gid_t gid = (gid_t)-1;
 	struct rlimit none = {0, 0};
 	if (priv_find_user(p->user, &uid, &gid, err) < 0)
 		return -1;

@@ -114,11 +114,11 @@ __attribute__((format(printf, 4, 5))) static void watch_say(struct watch_state *
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	int need = snprintf(NULL, 0, "%s%s: %s", used ? "; " : "", name, line);
+	char whole[WATCH_CAUSE_MAX + 32];
+	int len = snprintf(whole, sizeof(whole), "%s%s: %s", used ? "; " : "", name, line);
 	/* Whole lines only: the first ones are nearest the cause. */
-	if (need > 0 && used + (size_t)need < sizeof(s->cause))
-		snprintf(s->cause + used, sizeof(s->cause) - used, "%s%s: %s", used ? "; " : "",
-			 name, line);
+	if (len > 0 && used + (size_t)len < sizeof(s->cause))
+		memcpy(s->cause + used, whole, (size_t)len + 1);
 }
 
 /* --- links */
