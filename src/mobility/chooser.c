@@ -7,7 +7,7 @@
  *     break), unless it went silent a short while ago.
  *  2. It is gone or silent, or new and unanswered while another one is proven: the best proven
  *     one, else the best that is attached, at once (break before make).
- *  3. Nothing else is there: keep asking on the active one; it recovers by itself.
+ *  3. All are silent: keep asking, on each in turn; whichever is heard first recovers.
  *
  * A switch sends the request first and then moves the packets, both at once; only when the
  * server cannot know our numbers yet (a start) do packets wait for the reply.
@@ -20,6 +20,7 @@
 #define CAUSE_FRESH_US (10 * USEC_PER_SEC) /* an older link event did not cause this move */
 #define MOVE_OPEN_US   (2 * USEC_PER_SEC)
 #define MOVE_POLL_US   (50 * USEC_PER_MS)
+#define ROTATE_US      (5 * USEC_PER_SEC)
 
 static int preference(const struct mover *m, const struct candidate *c)
 {
@@ -47,19 +48,37 @@ static struct candidate *best_proven(struct mover *m, bool honour_hold, usec_t n
 	return best;
 }
 
-static struct candidate *best_attached(struct mover *m, bool also_silent)
+static struct candidate *best_attached(struct mover *m)
 {
 	struct candidate *best = NULL;
 	for (struct candidate *c = m->candidates; c; c = c->next)
-		if (c->attached && (also_silent || !c->silent) && is_better(m, c, best))
+		if (works(c) && is_better(m, c, best))
 			best = c;
 	return best;
+}
+
+/* All are silent: the one that was not tried for longest.  Only a request can tell a server that
+ * was restarted, so each gets its turn. */
+static struct candidate *longest_untried(struct mover *m)
+{
+	struct candidate *best = NULL;
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		if (c->attached && (!best || c->tried_us < best->tried_us))
+			best = c;
+	return best;
+}
+
+struct candidate *chooser_next_via(struct mover *m, struct candidate *from, usec_t now_us)
+{
+	from->tried_us = now_us;
+	struct candidate *next = longest_untried(m);
+	return next ? next : from;
 }
 
 bool chooser_has_other(const struct mover *m, const struct candidate *c)
 {
 	for (const struct candidate *o = m->candidates; o; o = o->next)
-		if (o != c && works(o))
+		if (o != c && o->attached)
 			return true;
 	return false;
 }
@@ -184,6 +203,7 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 	if (old && old != c)
 		leave(m, old, now_us);
 	m->active = c;
+	c->tried_us = now_us;
 	c->renewed = false;
 	c->left_us = 0;
 	if (c->conn->out)
@@ -222,25 +242,26 @@ static struct candidate *home_via(struct mover *m)
 			best = c;
 	if (!best && works(m->active))
 		best = m->active;
-	return best ? best : best_attached(m, false);
+	return best ? best : best_attached(m);
 }
 
 /* Deregisters over whatever can carry it; what is attaching now may come in a moment. */
 static void go_home(struct mover *m, usec_t now_us)
 {
 	struct candidate *via = home_via(m);
-	m->home_waits = false;
 	if (via) {
+		m->home_waits = false;
 		registrant_start(m, via, true, false, now_us);
 		return;
 	}
+	bool first = !m->home_waits;
+	m->home_waits = true;
 	registrant_stop(m);
 	for (const struct candidate *c = m->candidates; c; c = c->next)
-		if (c->attaching) {
-			m->home_waits = true;
+		if (c->attaching)
 			return;
-		}
-	chooser_deregistered(m, false, now_us);
+	if (first)
+		chooser_deregistered(m, false, now_us);
 }
 
 void chooser_choose(struct mover *m, usec_t now_us)
@@ -264,13 +285,17 @@ void chooser_choose(struct mover *m, usec_t now_us)
 			switch_to(m, a, false, "its address changed", now_us);
 		return;
 	}
-	struct candidate *next = proven ? proven : best_attached(m, false);
-	if (!next && a && a->attached) {
+	struct candidate *next = proven ? proven : best_attached(m);
+	if (!next && a && a->attached && now_us < a->tried_us + ROTATE_US) {
 		keep_trying(m, now_us);
 		return;
 	}
 	if (!next)
-		next = best_attached(m, true);
+		next = longest_untried(m);
+	if (next && next == a) {
+		keep_trying(m, now_us);
+		return;
+	}
 	if (next) {
 		switch_to(m, next, false,
 			  !a		? "the best there is"
@@ -349,6 +374,9 @@ void chooser_place(struct mover *m, usec_t now_us)
 		m->was_home = true;
 		m->home_waits = false;
 		registrant_stop(m);
+		/* Whatever was active is deregistered, or about to be: choose afresh. */
+		if (m->active)
+			leave(m, m->active, now_us);
 		m->ops.home(m->ops.ctx, NULL);
 		log_info(m->log, "mover: left home cause=\"%s\"", m->cause);
 		return;
@@ -356,6 +384,7 @@ void chooser_place(struct mover *m, usec_t now_us)
 	bool moved = m->place != MOVER_HOME;
 	m->home_at = *at;
 	m->place = MOVER_HOME;
+	m->home_since_us = moved ? now_us : m->home_since_us;
 	if (!moved) {
 		m->ops.home(m->ops.ctx, &m->home_at);
 		return;

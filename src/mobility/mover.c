@@ -89,6 +89,12 @@ static int care_of_rank(const struct mover *m, const struct candidate *c, const 
 	return co->gateway.family ? 4 : 3;
 }
 
+static bool has_place(const struct candidate *c, const struct care_of *co)
+{
+	return c->has_care_of && c->care_of.ifindex == co->ifindex &&
+	       addr_equal(&c->care_of.addr, &co->addr);
+}
+
 static const struct care_of *care_of_for(const struct mover *m, const struct candidate *c)
 {
 	const struct care_of *best = NULL;
@@ -97,8 +103,7 @@ static const struct care_of *care_of_for(const struct mover *m, const struct can
 		const struct care_of *co = &m->care_ofs[i];
 		int rank = care_of_rank(m, c, co);
 		/* The one it has stays, unless that is a makeshift. */
-		if (rank >= 3 && c->has_care_of && c->care_of.ifindex == co->ifindex &&
-		    addr_equal(&c->care_of.addr, &co->addr))
+		if (rank >= 3 && has_place(c, co))
 			return co;
 		if (rank > best_rank) {
 			best = co;
@@ -141,11 +146,9 @@ static void candidate_attach(struct mover *m, struct candidate *c)
 	m->ops.attach(m->ops.ctx, c->conn, &c->care_of);
 }
 
-static void candidate_match(struct mover *m, struct candidate *c, usec_t now_us)
+static void candidate_place(struct mover *m, struct candidate *c, const struct care_of *co,
+			    usec_t now_us)
 {
-	const struct care_of *co = care_of_for(m, c);
-	if (!co)
-		return;
 	bool same = c->has_care_of && place_is_same(&c->care_of, co);
 	bool mtu_same = c->care_of.mtu == co->mtu;
 	c->care_of = *co;
@@ -165,14 +168,32 @@ static void candidate_match(struct mover *m, struct candidate *c, usec_t now_us)
 	candidate_attach(m, c);
 }
 
+/* To an address on the next interface, in the order they are listed. */
+static void candidate_roam(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	size_t n = m->care_of_count, at = 0;
+	c->roam = false;
+	while (at < n && !has_place(c, &m->care_ofs[at]))
+		at++;
+	for (size_t i = 1; i < n; i++) {
+		const struct care_of *co = &m->care_ofs[(at + i) % n];
+		if (co->ifindex == c->care_of.ifindex || care_of_rank(m, c, co) < 3)
+			continue;
+		candidate_place(m, c, co, now_us);
+		return;
+	}
+}
+
 static void match_all(struct mover *m, usec_t now_us)
 {
+	const struct care_of *co;
 	m->busy = true;
 	for (struct candidate *c = m->candidates; c; c = c->next)
 		if (c->has_care_of && !care_of_for(m, c))
 			candidate_detach(m, c, now_us);
 	for (struct candidate *c = m->candidates; c; c = c->next)
-		candidate_match(m, c, now_us);
+		if ((co = care_of_for(m, c)))
+			candidate_place(m, c, co, now_us);
 	m->busy = false;
 	chooser_place(m, now_us);
 	chooser_choose(m, now_us);
@@ -274,6 +295,8 @@ void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now
 static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us)
 {
 	usec_t next = USEC_NEVER;
+	if (c->roam && c->silent)
+		candidate_roam(m, c, now_us);
 	if (c->attach_retry_us <= now_us)
 		candidate_attach(m, c);
 	next = usec_min(next, c->attach_retry_us);

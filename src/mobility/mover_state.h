@@ -26,7 +26,9 @@ struct candidate {
 	bool has_care_of;
 	struct care_of care_of;
 	bool attaching, attached;
+	bool roam; /* serves any interface and is silent on this one: try the next */
 	usec_t attached_us;
+	usec_t tried_us;	/* made active last */
 	usec_t attach_retry_us; /* attach failed: when to try again; USEC_NEVER */
 	uint32_t attach_wait_us;
 	bool renewed;	 /* active, but its care-of address is another one now */
@@ -85,6 +87,7 @@ struct mover {
 	bool was_home;
 	bool home_waits; /* to deregister, for a connection that is attaching */
 	struct care_of home_at;
+	usec_t home_since_us;
 	struct care_of care_ofs[MOVER_CARE_OFS_MAX];
 	size_t care_of_count;
 	usec_t cause_us;
@@ -93,7 +96,8 @@ struct mover {
 	struct registration regs[MOVER_HOMES_MAX];
 	uint64_t last_id;
 	uint32_t last_hello6;
-	int64_t offset_us; /* the server's clock less ours, as far as a code 133 told */
+	int64_t hello6_offset_s; /* that an acknowledgement told, on top of our clock */
+	int64_t offset_us;	 /* the server's clock less ours, as far as a code 133 told */
 	uint32_t bump_us;
 	usec_t resync_since_us;
 	unsigned resync_count;
@@ -127,7 +131,10 @@ void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us);
 /* The active one's registration was accepted: what had waited for it. */
 void chooser_registered(struct mover *m, struct candidate *c, usec_t now_us);
 void chooser_deregistered(struct mover *m, bool accepted, usec_t now_us);
+/* Another one that is attached, be it silent: its requests may be heard. */
 bool chooser_has_other(const struct mover *m, const struct candidate *c);
+/* Deregistration went unanswered over `from`: the next one that may carry it. */
+struct candidate *chooser_next_via(struct mover *m, struct candidate *from, usec_t now_us);
 /* The open move's first packets; returns the next deadline. */
 usec_t chooser_tick_move(struct mover *m, usec_t now_us);
 

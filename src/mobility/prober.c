@@ -99,6 +99,7 @@ void prober_silent(struct mover *m, struct candidate *c, const char *why, usec_t
 	    c->hold_us ? rto_bound(c->hold_us * 2ull, HOLD_LEAST_US, HOLD_MOST_US) : HOLD_LEAST_US;
 	c->hold_until_us = now_us;
 	c->silent = true;
+	c->roam = !c->cfg.interface[0];
 	c->proven = c->probing = false;
 	c->probe_wait_us = WAIT_SILENT_US;
 	c->probe_next_us = now_us + c->probe_wait_us;

@@ -131,7 +131,8 @@ static uint32_t hello_epoch4(struct mover *m)
 
 static uint32_t hello_epoch6(struct mover *m)
 {
-	uint32_t epoch = (uint32_t)(server_clock_us(m) / USEC_PER_SEC);
+	int64_t clock_s = (int64_t)(m->ops.wall_us(m->ops.ctx) / USEC_PER_SEC);
+	uint32_t epoch = (uint32_t)(clock_s + m->hello6_offset_s);
 	if (epoch <= m->last_hello6)
 		epoch = m->last_hello6 + 1;
 	m->last_hello6 = epoch;
@@ -175,7 +176,8 @@ static void send4(struct mover *m, struct registration *r, bool hello, usec_t no
 
 static uint16_t lifetime_units(uint16_t lifetime_s)
 {
-	return lifetime_s == MIP4_LIFETIME_INFINITE ? UINT16_MAX : (uint16_t)((lifetime_s + 3) / 4);
+	return (uint16_t)(lifetime_s == MIP4_LIFETIME_INFINITE ? UINT16_MAX
+							       : (lifetime_s + 3u) / 4u);
 }
 
 static void send6(struct mover *m, struct registration *r, bool hello, usec_t now_us)
@@ -211,7 +213,7 @@ static void transmit(struct mover *m, struct registration *r, usec_t now_us)
 	if (r->unanswered < UINT8_MAX)
 		r->unanswered++;
 	r->rto_us = rto_bound(r->rto_us * 2ull, 1, RTO_MOST_US);
-	if (r->deregister && r->unanswered > DEREGISTER_TRIES)
+	if (r->deregister && r->unanswered >= DEREGISTER_TRIES)
 		r->next_us = now_us + DEREGISTER_SLOW_US;
 	char home[ADDR_TEXT_MAX];
 	(void)addr_format(&r->home, home);
@@ -285,6 +287,20 @@ void registrant_hurry(struct mover *m, struct candidate *c, usec_t now_us)
 	}
 }
 
+/* Nobody waits for it any more, but while the server may still have the binding it keeps our
+ * packets from us. */
+static void deregister_elsewhere(struct mover *m, struct registration *r, usec_t now_us)
+{
+	chooser_deregistered(m, false, now_us);
+	usec_t lifetime_us = (usec_t)m->cfg.lifetime_s * USEC_PER_SEC;
+	if (m->cfg.lifetime_s != MIP4_LIFETIME_INFINITE &&
+	    now_us > m->home_since_us + lifetime_us + DEREGISTER_SLOW_US) {
+		registrant_stop(m);
+		return;
+	}
+	registrant_start(m, chooser_next_via(m, r->via, now_us), true, true, now_us);
+}
+
 static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 {
 	if (!r->pending) {
@@ -297,8 +313,9 @@ static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 		r->denied = false;
 		r->unanswered = 0;
 		r->rto_us = conn_rto_us(r->via->conn, m->cfg.initial_rto_us);
-	} else if (r->deregister && r->unanswered == DEREGISTER_TRIES) {
-		chooser_deregistered(m, false, now_us);
+	} else if (r->deregister && r->unanswered >= DEREGISTER_TRIES) {
+		deregister_elsewhere(m, r, now_us);
+		return;
 	} else if (!r->deregister && r->unanswered >= STALE_TRIES &&
 		   r->via->proof_us < r->started_us && chooser_has_other(m, r->via)) {
 		r->next_us = now_us + r->rto_us;
@@ -390,13 +407,14 @@ static void denied(struct mover *m, struct registration *r, struct candidate *c,
 }
 
 /* A request that was only out of step is sent again at once, a few times a second. */
-static void again(struct mover *m, struct registration *r, usec_t now_us)
+static void again(struct mover *m, struct registration *r, bool hello, usec_t now_us)
 {
 	if (now_us >= m->resync_since_us + USEC_PER_SEC) {
 		m->resync_since_us = now_us;
 		m->resync_count = 0;
 	}
-	r->unanswered = 0;
+	/* Who could only answer a hello with a hello cannot follow our numbers yet. */
+	r->unanswered = hello ? PLAIN_TRIES : 0;
 	r->rto_us = conn_rto_us(r->via->conn, m->cfg.initial_rto_us);
 	if (m->resync_count >= RESYNCS_PER_SEC) {
 		r->next_us = m->resync_since_us + USEC_PER_SEC;
@@ -418,7 +436,6 @@ static void resync(struct mover *m, uint64_t server_us, usec_t now_us)
 	m->offset_us = (int64_t)server_us - (int64_t)m->ops.wall_us(m->ops.ctx) + m->bump_us;
 	/* What was sent with the old clock has no meaning any more, its order neither. */
 	m->last_id = 0;
-	m->last_hello6 = 0;
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
 		if (m->regs[i].home.family == 4)
 			sent_forget(&m->regs[i]);
@@ -492,7 +509,7 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 		/* The low half is ours: half a second is the best guess. */
 		resync(m, mip4_wall_us((reply.identification & ~(uint64_t)UINT32_MAX) | 1u << 31),
 		       now_us);
-		again(m, r, now_us);
+		again(m, r, hello, now_us);
 	} else {
 		denied(m, r, c, reply.code, mip4_code_text(reply.code), now_us);
 	}
@@ -538,11 +555,13 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 			 now_us);
 	} else if (ack.status == MIP6_SEQUENCE_OUT_OF_WINDOW) {
 		r->sequence = ack.sequence;
-		again(m, r, now_us);
+		again(m, r, hello, now_us);
 	} else if (ack.status == MIP6_UNSPECIFIED && ack.result_count == 1 &&
 		   ack.results[0].code == MIP4_ID_MISMATCH) {
-		resync(m, (uint64_t)ack.results[0].spi * USEC_PER_SEC + USEC_PER_SEC / 2, now_us);
-		again(m, r, now_us);
+		m->hello6_offset_s = (int64_t)ack.results[0].spi -
+				     (int64_t)(m->ops.wall_us(m->ops.ctx) / USEC_PER_SEC);
+		m->last_hello6 = ack.results[0].spi - 1;
+		again(m, r, hello, now_us);
 	} else {
 		denied(m, r, c, ack.status, mip6_status_text(ack.status), now_us);
 	}

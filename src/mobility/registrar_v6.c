@@ -5,14 +5,15 @@
  * A Binding Update is authenticated by the SA it came in (RFC 6275 5.1) and ordered by its
  * sequence number (9.5.1).  One that came as a hello has neither a place in the replay window
  * nor an identification, so the hello itself must be fresh: its epoch is the terminal's clock
- * in seconds, later than that of the last one and near ours.  The denial says our time: status
- * 128 with a result of code 133 whose SPI field is our clock in seconds.
+ * in seconds, later than that of the last one and near ours.  The denial says what would be
+ * fresh: status 128 with a result of code 133 whose SPI field is our clock in seconds, or the
+ * first epoch after the last one if that is later.
  */
 #include <string.h>
 #include "mobility/binding.h"
 #include "wire/mip6.h"
 
-#define HELLO_TOLERANCE_S 60
+#define HELLO_TOLERANCE_S 7
 #define IP6_LEN		  40
 
 struct request6 {
@@ -30,6 +31,12 @@ static bool hello_is_fresh(const struct request6 *q)
 	int64_t apart = (int64_t)epoch - ours;
 	return epoch > q->t->last_hello6 && apart <= HELLO_TOLERANCE_S &&
 	       apart >= -HELLO_TOLERANCE_S;
+}
+
+static uint32_t hello_wanted(const struct request6 *q)
+{
+	uint32_t ours = (uint32_t)(q->a->wall_us / USEC_PER_SEC);
+	return ours > q->t->last_hello6 ? ours : q->t->last_hello6 + 1;
 }
 
 /* Returns the acknowledgement's length with its IP header; 0: not sent. */
@@ -159,7 +166,7 @@ void registrar_request6(struct registrar *r, const struct registrar_arrival *a, 
 	} else if (a->hello && !hello_is_fresh(&q)) {
 		denial.status = MIP6_UNSPECIFIED;
 		denial.result_count = 1;
-		denial.results[0].spi = (uint32_t)(a->wall_us / USEC_PER_SEC);
+		denial.results[0].spi = hello_wanted(&q);
 		denial.results[0].code = MIP4_ID_MISMATCH;
 	} else if (!a->hello && b->has_sequence &&
 		   (int16_t)(uint16_t)(q.m.sequence - b->sequence) <= 0) {
