@@ -21,7 +21,7 @@ struct log {
 
 /* log may be NULL: nothing is written. */
 void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 #define log_error(log, ...) log_line(log, LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(log, ...)  log_line(log, LOG_LEVEL_WARN, __VA_ARGS__)

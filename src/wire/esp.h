@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ESP_HEADER_LEN	8
-#define ESP_TRAILER_LEN 2
+#define ESP_HEADER_LEN	 8
+#define ESP_TRAILER_LEN	 2
 #define ESP_MAX_OVERHEAD (ESP_HEADER_LEN + 16 + 16 + ESP_TRAILER_LEN + 32)
 
 /* Padding bytes so that payload + padding + trailer fills `block` (at least 4, RFC 4303 2.4). */
@@ -31,8 +31,8 @@ enum esp_udp_kind esp_udp_classify(const uint8_t *p, size_t len);
 size_t esp_write_trailer(uint8_t *payload, size_t payload_len, size_t block, uint8_t next_header);
 /* Checks pad bytes and length within `len` decrypted bytes (payload..next header); gives the
  * payload's length and next header. */
-bool esp_read_trailer(const uint8_t *payload, size_t len, size_t *payload_len,
-		      uint8_t *next_header) __attribute__((warn_unused_result));
+bool esp_read_trailer(const uint8_t *payload, size_t len, size_t *payload_len, uint8_t *next_header)
+    __attribute__((warn_unused_result));
 
 /*
  * Probe: the payload of an ESP packet with next header 59, which other people's IPsec
@@ -46,6 +46,6 @@ struct esp_probe {
 };
 size_t esp_write_probe(uint8_t *p, size_t room, const struct esp_probe *probe);
 bool esp_read_probe(const uint8_t *p, size_t len, struct esp_probe *out)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 #endif

@@ -49,7 +49,8 @@ struct ip_info {
 
 /* False for what is not a whole IP packet: bad version or lengths, header checksum not
  * looked at.  `len` may exceed the packet's own length (link padding). */
-bool ip_parse(const uint8_t *p, size_t len, struct ip_info *out) __attribute__((warn_unused_result));
+bool ip_parse(const uint8_t *p, size_t len, struct ip_info *out)
+    __attribute__((warn_unused_result));
 
 /* Cheap: the destination only (packet path).  False when too short or of no known version. */
 bool ip_dst(const uint8_t *p, size_t len, struct addr *dst) __attribute__((warn_unused_result));
@@ -78,8 +79,8 @@ bool ip_ecn_decapsulate(uint8_t *inner, uint8_t outer_tos) __attribute__((warn_u
 size_t ip_write_header(uint8_t *p, size_t room, const struct addr *src, const struct addr *dst,
 		       uint8_t proto, uint8_t tos, uint8_t ttl, size_t payload_len);
 /* A whole IP/UDP packet with checksums into p; returns its length, 0 when it does not fit. */
-size_t ip_write_udp(uint8_t *p, size_t room, const struct endpoint *src,
-		    const struct endpoint *dst, const void *payload, size_t len);
+size_t ip_write_udp(uint8_t *p, size_t room, const struct endpoint *src, const struct endpoint *dst,
+		    const void *payload, size_t len);
 /* The UDP payload of a whole unfragmented packet parsed by ip_parse; checks length and
  * checksum (zero allowed in IPv4 only).  False when it is not sound. */
 bool ip_read_udp(const uint8_t *p, const struct ip_info *info, uint16_t *sport, uint16_t *dport,

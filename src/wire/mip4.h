@@ -14,13 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MIP4_PORT	   434
-#define MIP4_REQUEST_LEN   24 /* the fixed part */
-#define MIP4_REPLY_LEN	   20
-#define MIP4_AUTH_LEN	   16 /* HMAC-SHA-256 truncated to 128 bits */
-#define MIP4_MESSAGE_MAX   512
+#define MIP4_PORT	       434
+#define MIP4_REQUEST_LEN       24 /* the fixed part */
+#define MIP4_REPLY_LEN	       20
+#define MIP4_AUTH_LEN	       16 /* HMAC-SHA-256 truncated to 128 bits */
+#define MIP4_MESSAGE_MAX       512
 #define MIP4_LIFETIME_INFINITE 65535
-#define SOJOURN_ENTERPRISE 32473u
+#define SOJOURN_ENTERPRISE     32473u
 
 enum mip4_flags {
 	MIP4_S = 0x80, /* simultaneous bindings */
@@ -101,8 +101,8 @@ struct mip4_reply {
 
 enum mip4_verdict {
 	MIP4_OK,
-	MIP4_SILENT,	      /* not a message of this type, or an unknown extension 0-127: discard */
-	MIP4_MALFORMED,	      /* answer 134 when a request (fixed part was readable: *out is set) */
+	MIP4_SILENT,	/* not a message of this type, or an unknown extension 0-127: discard */
+	MIP4_MALFORMED, /* answer 134 when a request (fixed part was readable: *out is set) */
 	MIP4_CRITICAL_VENDOR, /* an unknown critical vendor extension: answer 141 */
 };
 

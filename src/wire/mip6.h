@@ -57,9 +57,8 @@ struct mip6_ack {
 
 /* A whole Mobility Header message; src and dst are for the checksum (pseudo-header, RFC 6275
  * 6.1.1).  False: not this message, or not sound. */
-bool mip6_read_update(const uint8_t *p, size_t len, const struct addr *src,
-		      const struct addr *dst, struct mip6_update *out)
-	__attribute__((warn_unused_result));
+bool mip6_read_update(const uint8_t *p, size_t len, const struct addr *src, const struct addr *dst,
+		      struct mip6_update *out) __attribute__((warn_unused_result));
 bool mip6_read_ack(const uint8_t *p, size_t len, const struct addr *src, const struct addr *dst,
 		   struct mip6_ack *out) __attribute__((warn_unused_result));
 /* Return the length (a multiple of 8), 0 when it does not fit. */
