@@ -84,6 +84,25 @@ static void udp_both_ways(void **state)
 	assert_int_equal(ip_write_udp(big, sizeof(big), &v4, &v4, big, 65507), 65535);
 }
 
+/* A sum that gives zero goes as 0xffff: zero would say that there is none. */
+static void udp_checksum_of_zero(void **state)
+{
+	(void)state;
+	struct endpoint src = {addr("2001:db8:1::7"), 0}, dst = {addr("2001:db8:ffff::9"), 434};
+	unsigned ones = 0;
+
+	for (unsigned port = 0; port < 65536; port++) {
+		uint8_t p[64];
+		src.port = (uint16_t)port;
+		size_t len = ip_write_udp(p, sizeof(p), &src, &dst, "hello", 5);
+		assert_int_equal(len, 53);
+		unsigned checksum = (unsigned)(p[46] << 8 | p[47]);
+		assert_int_not_equal(checksum, 0);
+		ones += checksum == 0xffff;
+	}
+	assert_true(ones > 0);
+}
+
 static void udp_unsound(void **state)
 {
 	(void)state;
