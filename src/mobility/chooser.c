@@ -236,13 +236,21 @@ static void keep_trying(struct mover *m, usec_t now_us)
 static struct candidate *home_via(struct mover *m)
 {
 	struct candidate *best = NULL;
-	for (struct candidate *c = m->candidates; c; c = c->next)
-		if (c->attached && c->care_of.ifindex == m->home_at.ifindex &&
-		    is_better(m, c, best))
+	bool soon = false;
+	for (struct candidate *c = m->candidates; c; c = c->next) {
+		if (!c->has_care_of || c->care_of.ifindex != m->home_at.ifindex)
+			continue;
+		soon |= c->attaching;
+		if (c->attached && is_better(m, c, best))
 			best = c;
+	}
+	if (!best && soon)
+		return NULL;
 	if (!best && works(m->active))
 		best = m->active;
-	return best ? best : best_attached(m);
+	if (!best)
+		best = best_attached(m);
+	return best ? best : longest_untried(m);
 }
 
 /* Deregisters over whatever can carry it; what is attaching now may come in a moment. */

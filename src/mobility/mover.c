@@ -172,13 +172,13 @@ static void candidate_place(struct mover *m, struct candidate *c, const struct c
 static void candidate_roam(struct mover *m, struct candidate *c, usec_t now_us)
 {
 	size_t n = m->care_of_count, at = 0;
-	c->roam = false;
 	while (at < n && !has_place(c, &m->care_ofs[at]))
 		at++;
 	for (size_t i = 1; i < n; i++) {
 		const struct care_of *co = &m->care_ofs[(at + i) % n];
 		if (co->ifindex == c->care_of.ifindex || care_of_rank(m, c, co) < 3)
 			continue;
+		c->roam = false;
 		candidate_place(m, c, co, now_us);
 		return;
 	}
@@ -295,7 +295,7 @@ void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now
 static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us)
 {
 	usec_t next = USEC_NEVER;
-	if (c->roam && c->silent)
+	if (c->roam && !c->proven && c->has_care_of && !c->attaching)
 		candidate_roam(m, c, now_us);
 	if (c->attach_retry_us <= now_us)
 		candidate_attach(m, c);

@@ -85,6 +85,7 @@ void prober_heard(struct mover *m, struct candidate *c, usec_t now_us)
 			 c->hold_us / 1000);
 	}
 	c->proven = c->proven_once = true;
+	c->roam = false;
 	mover_sync_state(m, c, now_us);
 }
 
@@ -120,6 +121,7 @@ static void round_end(struct mover *m, struct candidate *c, usec_t now_us)
 		return;
 	}
 	c->probing = false;
+	c->roam = !c->cfg.interface[0];
 	c->probe_heard_us = c->conn->in ? atomic_load(&c->conn->in->last_us) : 0;
 	c->probe_wait_us = c->probe_wait_us
 			       ? rto_bound(c->probe_wait_us * 2ull, WAIT_SILENT_US, WAIT_MOST_US)

@@ -25,7 +25,7 @@
 #define PLAIN_TRIES	   2 /* then hello */
 #define STALE_TRIES	   4 /* then another connection, if there is one */
 #define DEREGISTER_TRIES   6 /* then packets stop; the request goes on slowly */
-#define DEREGISTER_SLOW_US (10 * USEC_PER_SEC)
+#define DEREGISTER_SLOW_US (5 * USEC_PER_SEC)
 #define DENIED_WAIT_US	   (10 * USEC_PER_SEC)
 #define DENIED_WAIT_MAX_US (120 * USEC_PER_SEC)
 #define RESYNCS_PER_SEC	   3
