@@ -521,11 +521,17 @@ static void fragments_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(udp_both_ways),	    cmocka_unit_test(udp_unsound),
-	    cmocka_unit_test(too_big_bytes),	    cmocka_unit_test(too_big_length),
-	    cmocka_unit_test(too_big_refused),	    cmocka_unit_test(mss_clamped),
-	    cmocka_unit_test(mss_of_others_left),   cmocka_unit_test(mss_checksums),
-	    cmocka_unit_test(fragments_reassemble), cmocka_unit_test(fragments_of_fragments),
+	    cmocka_unit_test(udp_both_ways),
+	    cmocka_unit_test(udp_unsound),
+	    cmocka_unit_test(udp_checksum_of_zero),
+	    cmocka_unit_test(too_big_bytes),
+	    cmocka_unit_test(too_big_length),
+	    cmocka_unit_test(too_big_refused),
+	    cmocka_unit_test(mss_clamped),
+	    cmocka_unit_test(mss_of_others_left),
+	    cmocka_unit_test(mss_checksums),
+	    cmocka_unit_test(fragments_reassemble),
+	    cmocka_unit_test(fragments_of_fragments),
 	    cmocka_unit_test(fragments_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
