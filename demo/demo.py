@@ -32,7 +32,7 @@ import wire  # noqa: E402
 import world as w  # noqa: E402
 
 PACE = 400_000          # bytes/s of the download while the scenes play
-MEGABYTES = 24
+MEGABYTES = 16
 STREAM_SIZE = 400       # octets of UDP payload: larger than any registration
 PACKETS_AFTER = 800     # of each way, before the next scene begins
 SCENE_TIMEOUT = 15
@@ -187,6 +187,8 @@ class Demo:
             for scene in self.scenes:
                 self.play(scene)
                 self.end_us = scene.end_us
+            if self.download.bytes >= MEGABYTES << 20:
+                raise w.Failed("the download ended before the last scene: it must last over all of them")
             self.say("the rest of the download")
             self.download.finish(60)
             self.say("done")

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: MIT
 """A small internet out of network namespaces, for the demo and the tests.
 
-                                        core  (the internet)
-     wlan0 == air-wifi == lan wifi wan ---+   198.51.100.0/30    NAT, DHCP 192.168.1.0/24, RTT 10 ms
-  mt wwan0 == air-cell == lan cell wan ---+   198.51.100.4/30    NAT, DHCP 192.168.1.0/24, RTT 100 ms
-     eth1  == air-v6   == lan v6   wan ---+   2001:db8:6::/64    IPv6 only, advertised, RTT 20 ms
-     eth0                                 |
-      |                                   +--- hs eth0  203.0.113.1, 2001:db8:1::1  (home server)
-      |                                        hs eth1  10.1.0.1, fd00:1::1
-      +------------- home link --------------------+    10.1.0.0/24, fd00:1::/64, DHCP .100-.150
+                                               core  (the internet)
+     wlan0 --- lan wifi wan === far-wifi === ---+   198.51.100.0/30   NAT, DHCP 192.168.1.0/24, RTT 10 ms
+  mt wwan0 --- lan cell wan === far-cell === ---+   198.51.100.4/30   NAT, DHCP 192.168.1.0/24, RTT 100 ms
+     eth1  --- lan v6   wan === far-v6   === ---+   2001:db8:6::/64   IPv6 only, advertised, RTT 20 ms
+     eth0                                       |
+      |                                         +--- hs eth0  203.0.113.1, 2001:db8:1::1  (home server)
+      |                                              hs eth1  10.1.0.1, fd00:1::1
+      +------------- home link -------------------------+     10.1.0.0/24, fd00:1::/64, DHCP .100-.150
                          +------- x  10.1.0.2, fd00:1::2 (host X)
 
-  mt2 wlan0 == air-wifi2 == lan wifi    a second terminal behind the same NAT (on request)
+  mt2 wlan0 --- lan wifi      a second terminal behind the same NAT (on request)
 
-`==` is a link through tests/tools/relay, which has the delay and can lose packets.  The terminal's
-home addresses are 10.1.0.10 and fd00:1::10 (mt2: .11, ::11).  On a terminal supervisor.py does
+`===` is a link through tests/tools/relay, which has the delay and can lose packets: the routers
+are near, the internet is far.  The terminal's home addresses are 10.1.0.10 and fd00:1::10 (mt2: .11, ::11).  On a terminal supervisor.py does
 what a network manager does.  A cable is pulled by taking the far side down, so that the terminal
 loses its carrier.
 
@@ -49,6 +49,12 @@ HOST_X4, HOST_X6 = "10.1.0.2", "fd00:1::2"
 
 INTERFACES = {"wifi": "wlan0", "cell": "wwan0", "v6": "eth1", "home": "eth0"}
 RTT_MS = {"wifi": 10, "cell": 100, "v6": 20, "home": 0}
+# The far link's ends know each other: an address resolution there would take a round trip, and
+# would be the world's, not the terminal's.
+FAR_HARDWARE = ("02:00:00:00:ff:00", "02:00:00:00:ff:01")
+# AF_PACKET shows frames as they were handed over: they must be as on a cable.
+NO_OFFLOAD = "tx off sg off tso off gso off gro off"
+VERBOSE = ["-v"] if os.environ.get("SOJOURN_VERBOSE") else []
 METRICS = {"eth0": 50, "wlan0": 100, "wwan0": 200}
 
 
@@ -145,7 +151,7 @@ class Daemon:
 
     def start(self, wait: bool = True) -> None:
         self.process = self.world.spawn(
-            self.node, [str(self.world.build / "sojournd"), "-c", str(self.config), "-n"], log=self.log)
+            self.node, [str(self.world.build / "sojournd"), "-c", str(self.config), *VERBOSE], log=self.log)
         if wait:
             wait_for(self.answers, 15, f"sojournd answers on {self.node} (see {self.log})")
 
@@ -214,7 +220,7 @@ class Download:
 
     def __init__(self, world: World, node: str, source: str, url: str, bytes_per_s: float | None):
         self.pace = bytes_per_s
-        self.bytes = 0
+        self.bytes = self.connections = 0
         self.progress: list[tuple[int, int]] = []
         self.digest = hashlib.sha256()
         self.errors = world.dir / "curl.err"
@@ -236,6 +242,10 @@ class Download:
                 now = time.monotonic()
                 due = max(due, now - 0.2) + len(data) / pace
                 time.sleep(max(0.0, due - now))
+        self.process.wait()
+        for line in self.errors.read_text().splitlines():
+            if line.startswith("connections="):
+                self.connections = int(line.split("=")[1])
 
     def finish(self, timeout: float) -> None:
         """The rest as fast as it goes."""
@@ -245,14 +255,6 @@ class Download:
             self.process.kill()
             self.thread.join()
             raise Failed(f"the download did not end within {timeout:g} s: {self.bytes} bytes came")
-        self.process.wait()
-
-    @property
-    def connections(self) -> int:
-        for line in self.errors.read_text().splitlines():
-            if line.startswith("connections="):
-                return int(line.split("=")[1])
-        return 0
 
     @property
     def sha256(self) -> str:
@@ -460,8 +462,21 @@ class World:
         wait_for(pid_file.exists, 10, f"dnsmasq starts in {name}")
 
     def make_router(self, name: str) -> None:
+        far = "far-" + name
         self.add_namespace(name, forward=True)
-        self.link("core", name, name, "wan")
+        self.add_namespace(far)
+        self.link(name, "wan", far, "a")
+        self.link(far, "b", "core", name)
+        # The wire itself speaks nothing: no addresses, no IPv6, not even a solicitation.
+        self.sh(far, """
+            for where in all default a b; do echo 1 >/proc/sys/net/ipv6/conf/$where/disable_ipv6; done
+            ip link set dev a up
+            ip link set dev b up
+            """)
+        for node, interface in ((name, "wan"), ("core", name)):
+            self.sh(node, f"ethtool -K {interface} {NO_OFFLOAD} >/dev/null")
+            self.sh(node, f"ip link set dev {interface} address {FAR_HARDWARE[interface == name]}")
+        self.relays[name] = Relay(self, far, RTT_MS[name] / 2)
         self.sh(name, """
             ip link add lan type bridge forward_delay 0 mcast_snooping 0
             ip link set lan up
@@ -470,9 +485,14 @@ class World:
 
     def make_visited4(self, name: str, subnet: int) -> None:
         self.make_router(name)
-        self.sh("core", f"ip addr add 198.51.100.{subnet + 1}/30 dev {name}; ip link set {name} up")
+        self.sh("core", f"""
+            ip addr add 198.51.100.{subnet + 1}/30 dev {name}
+            ip link set {name} up
+            ip neigh add 198.51.100.{subnet + 2} dev {name} lladdr {FAR_HARDWARE[0]} nud permanent
+            """)
         self.sh(name, f"""
             ip addr add 198.51.100.{subnet + 2}/30 dev wan
+            ip neigh add 198.51.100.{subnet + 1} dev wan lladdr {FAR_HARDWARE[1]} nud permanent
             ip addr add 192.168.1.1/24 dev lan
             ip route add default via 198.51.100.{subnet + 1}
             nft '
@@ -495,37 +515,26 @@ class World:
 
     def make_visited6(self) -> None:
         self.make_router("v6")
-        self.sh("core", """
+        self.sh("core", f"""
             ip addr add 2001:db8:ff::1/64 dev v6
             ip link set v6 up
+            ip neigh add 2001:db8:ff::2 dev v6 lladdr {FAR_HARDWARE[0]} nud permanent
             ip route add 2001:db8:6::/64 via 2001:db8:ff::2
             """)
-        self.sh("v6", """
+        self.sh("v6", f"""
             ip addr add 2001:db8:ff::2/64 dev wan
+            ip neigh add 2001:db8:ff::1 dev wan lladdr {FAR_HARDWARE[1]} nud permanent
             ip addr add 2001:db8:6::1/64 dev lan
             ip route add default via 2001:db8:ff::1
             """)
         self.dnsmasq("v6", "lan", "--enable-ra", "--dhcp-range=2001:db8:6::,ra-only,64")
 
     def make_access(self, terminal: Terminal, network: str) -> None:
-        """Terminal == relay == router, without carrier until it is plugged in."""
+        """Terminal -- router, without carrier until it is plugged in."""
         interface = INTERFACES[network]
-        air = "air-" + network + ("2" if terminal is BOB else "")
-        port = f"port{terminal.index}"
-        self.add_namespace(air)
-        self.link(terminal.node, interface, air, "a")
-        self.link(air, "b", network, port)
-        no_offload = "tx off sg off tso off gso off gro off"
-        # The wire itself speaks nothing: no addresses, no IPv6, not even a solicitation.
-        self.sh(air, """
-            for where in all default a b; do echo 1 >/proc/sys/net/ipv6/conf/$where/disable_ipv6; done
-            ip link set dev b up
-            """)
-        self.sh(network, f"ethtool -K {port} {no_offload} >/dev/null; ip link set {port} master lan; ip link set {port} up")
-        self.sh(terminal.node, f"""
-            ethtool -K {interface} {no_offload} >/dev/null
-            ip link set dev {interface} address {hardware_address(terminal, network)} up""")
-        self.relays[air[4:]] = Relay(self, air, RTT_MS[network] / 2)
+        self.link(terminal.node, interface, network, terminal.node)
+        self.sh(network, f"ip link set dev {terminal.node} master lan")
+        self.sh(terminal.node, f"ip link set dev {interface} address {hardware_address(terminal, network)} up")
 
     def make_terminal(self, terminal: Terminal) -> None:
         node = terminal.node
@@ -550,9 +559,8 @@ class World:
     # -- cables ------------------------------------------------------------------------------------
 
     def cable(self, network: str, terminal: Terminal) -> tuple[str, str]:
-        if network == "home":
-            return "homelink", "mt"
-        return "air-" + network + ("2" if terminal is BOB else ""), "a"
+        """The far end of a terminal's cable: namespace and interface."""
+        return "homelink" if network == "home" else network, terminal.node
 
     def plug(self, network: str, terminal: Terminal = ALICE) -> int:
         """Returns the time just before, in us."""
