@@ -18,8 +18,8 @@ void loop_stop(struct loop *l);
 void loop_on_turn(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
 /* Calls fn while fd is readable (and writable, when asked).  The fd stays the caller's. */
-struct loop_fd *loop_fd_add(struct loop *l, int fd, void (*fn)(void *ctx, bool readable, bool writable),
-			    void *ctx);
+struct loop_fd *loop_fd_add(struct loop *l, int fd,
+			    void (*fn)(void *ctx, bool readable, bool writable), void *ctx);
 void loop_fd_want_write(struct loop_fd *f, bool on);
 void loop_fd_remove(struct loop_fd *f);
 

@@ -12,36 +12,38 @@
 #include "platform/loop.h"
 
 enum netreq_kind {
-	NETREQ_SOCK,	   /* a packet socket; the reply brings its fd */
-	NETREQ_HOME_ADDR,  /* home address (host prefix) onto the TUN (interface "") or, at home, onto
-			    * the home interface with the home link's length; on/off */
-	NETREQ_ROUTE,	   /* prefix into our table, dev TUN, or via gateway dev interface; on/off */
-	NETREQ_PROXY,	   /* proxy neighbour for addr on the home link, announced (gratuitous ARP /
-			    * unsolicited NA) when on */
-	NETREQ_ANNOUNCE,   /* gratuitous ARP / unsolicited NA for addr on interface (coming home) */
-	NETREQ_RESOLVE,	   /* have the kernel resolve neighbour addr on ifindex */
-	NETREQ_TUN_MTU,	   /* value */
+	NETREQ_SOCK,	  /* a packet socket; the reply brings its fd */
+	NETREQ_HOME_ADDR, /* home address (host prefix) onto the TUN (interface "") or, at home,
+			   * onto the home interface with the home link's length; on/off */
+	NETREQ_ROUTE,	  /* prefix into our table, dev TUN, or via gateway dev interface; on/off */
+	NETREQ_PROXY,	  /* proxy neighbour for addr on the home link, announced (gratuitous ARP /
+			   * unsolicited NA) when on */
+	NETREQ_ANNOUNCE,  /* gratuitous ARP / unsolicited NA for addr on interface (coming home) */
+	NETREQ_RESOLVE,	  /* have the kernel resolve neighbour addr on ifindex */
+	NETREQ_TUN_MTU,	  /* value */
 	/* from net to node */
-	NETREQ_RELOAD, /* the configuration changed: brings an fd to read it from */
-	NETREQ_STOP,   /* finish */
-	NETREQ_RELOAD_PLEASE, /* from node: `sojourn reload`; net answers with result, then RELOAD */
-	NETREQ_RELOAD_DONE,   /* from node after RELOAD: result 0: net keeps its new configuration too */
+	NETREQ_RELOAD,	      /* the configuration changed: brings an fd to read it from */
+	NETREQ_STOP,	      /* finish */
+	NETREQ_RELOAD_PLEASE, /* from node: `sojourn reload`; net answers with result, then RELOAD
+			       */
+	NETREQ_RELOAD_DONE, /* from node after RELOAD: result 0: net keeps its new configuration too
+			     */
 };
 
 struct netreq {
 	enum netreq_kind kind;
 	uint32_t id; /* echoed in the reply */
 	bool on;
-	bool udp;		   /* SOCK */
-	struct endpoint local;	   /* SOCK; the address may be :: or 0.0.0.0 only on a home server */
+	bool udp;	       /* SOCK */
+	struct endpoint local; /* SOCK; the address may be :: or 0.0.0.0 only on a home server */
 	char interface[IF_NAMESIZE]; /* SOCK: bound to it, "" none; HOME_ADDR, ROUTE, ANNOUNCE */
-	unsigned ifindex;	   /* RESOLVE */
-	struct prefix prefix;	   /* ROUTE, HOME_ADDR */
-	struct addr addr;	   /* PROXY, ANNOUNCE, RESOLVE; ROUTE: preferred source */
-	struct addr gateway;	   /* ROUTE: none for on-link */
+	unsigned ifindex;	     /* RESOLVE */
+	struct prefix prefix;	     /* ROUTE, HOME_ADDR */
+	struct addr addr;	     /* PROXY, ANNOUNCE, RESOLVE; ROUTE: preferred source */
+	struct addr gateway;	     /* ROUTE: none for on-link */
 	uint32_t value;
-	int32_t result;		   /* replies: 0 or -errno */
-	char text[160];		   /* replies: what went wrong */
+	int32_t result; /* replies: 0 or -errno */
+	char text[160]; /* replies: what went wrong */
 };
 
 /* The node's end.  done (may be NULL) is called from the loop with the reply; fd is -1 or taken

@@ -23,7 +23,7 @@ struct rtnl {
 	struct mnl_socket *nl;
 	unsigned portid;
 	uint32_t seq;
-	char buf[4096];
+	_Alignas(8) char buf[4096];
 };
 
 struct rtnl *rtnl_new(struct err *err)
@@ -61,7 +61,7 @@ static struct nlmsghdr *rtnl_start(struct rtnl *r, uint16_t type, uint16_t flags
 
 static int rtnl_ask(struct rtnl *r, const struct nlmsghdr *h)
 {
-	char answer[4096];
+	_Alignas(8) char answer[4096];
 	if (mnl_socket_sendto(r->nl, h, h->nlmsg_len) < 0)
 		return -errno;
 	for (;;) {

@@ -43,7 +43,7 @@ struct watch {
 	struct care_of list[MOVER_CARE_OFS_MAX];
 	size_t count;
 	bool told;
-	char buf[WATCH_READ_LEN];
+	_Alignas(8) char buf[WATCH_READ_LEN];
 };
 
 /* --- dumps */
@@ -188,6 +188,7 @@ static void watch_readable(void *ctx, bool readable, bool writable)
 	struct watch *w = ctx;
 	usec_t at_us = clock_now_us();
 	int fd = mnl_socket_get_fd(w->events);
+	bool lost = false;
 	(void)readable;
 	(void)writable;
 	for (;;) {
@@ -198,7 +199,7 @@ static void watch_readable(void *ctx, bool readable, bool writable)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == ENOBUFS) {
-			watch_recover(w, "queue overflow");
+			lost = true;
 			continue;
 		}
 		if (n <= 0)
@@ -208,6 +209,9 @@ static void watch_readable(void *ctx, bool readable, bool writable)
 		if (mnl_cb_run(w->buf, (size_t)n, 0, 0, watch_event, &w->state) < 0)
 			log_debug(w->log, "watch: message_skipped error=\"%s\"", strerror(errno));
 	}
+	/* Only now: what was in the queue is older than what was lost. */
+	if (lost)
+		watch_recover(w, "queue overflow");
 	if (w->state.routes_stale && watch_dump_routes(w) < 0)
 		watch_recover(w, "route dump failed");
 	char cause[WATCH_CAUSE_MAX];
