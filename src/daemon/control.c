@@ -177,6 +177,19 @@ static void client_ready(void *ctx, bool readable, bool writable)
 
 /* --- the socket */
 
+void control_answer(struct control *k, const json_t *reply)
+{
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = k->clients[i];
+		if (!c || !c->waiting)
+			continue;
+		c->waiting = false;
+		client_queue(c, json_deep_copy(reply));
+		if (!client_send(c) || !client_lines(c))
+			client_free(c);
+	}
+}
+
 static struct client **control_place(struct control *k)
 {
 	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
