@@ -35,12 +35,13 @@ static int sock_set(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int sock_set_family_options(int fd, bool ipv6, enum fwd_df df)
+static int sock_set_family_options(int fd, bool udp, bool ipv6, enum fwd_df df)
 {
 	int discover = df == FWD_DF_CLEAR ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO;
 	int r;
 	if (ipv6) {
-		if ((r = sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) < 0 ||
+		/* A raw socket has one family anyway. */
+		if ((udp && (r = sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) < 0) ||
 		    (r = sock_set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) < 0 ||
 		    (r = sock_set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1)) < 0 ||
 		    (r = sock_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discover)) < 0)
@@ -112,7 +113,7 @@ int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, 
 			r = -errno;
 	}
 	if (r == 0)
-		step = "options", r = sock_set_family_options(fd, ipv6, df);
+		step = "options", r = sock_set_family_options(fd, req->udp, ipv6, df);
 	if (r == 0)
 		step = "bind", r = sock_bind(fd, &req->local);
 	if (r == 0)
