@@ -211,12 +211,28 @@ void fwd_run_commands(struct fwd *f, usec_t now_us)
 
 /* --- packet thread to control */
 
+/* How much room must stay for what is rarer and matters more. */
+static uint64_t event_spare(enum fwd_event_kind kind)
+{
+	switch (kind) {
+	case FWD_EV_CONTROL:
+	case FWD_EV_PROBE:
+		return FWD_EVENTS_SPARE;
+	case FWD_EV_MOVED:
+	case FWD_EV_PATH_MTU:
+		return FWD_EVENTS_LAST;
+	case FWD_EV_SOFT_LIFETIME:
+	case FWD_EV_HARD_LIFETIME:
+		return 0;
+	}
+	return 0;
+}
+
 struct fwd_event *fwd_event_slot(struct fwd *f, enum fwd_event_kind kind, const struct sa *sa,
 				 usec_t now_us)
 {
-	bool from_packet = kind == FWD_EV_CONTROL || kind == FWD_EV_PROBE;
 	uint64_t waiting = f->events_given - fwd_get(&f->events_taken);
-	if (from_packet && waiting >= FWD_EVENTS_MAX - FWD_EVENTS_SPARE)
+	if (waiting + event_spare(kind) >= FWD_EVENTS_MAX)
 		return NULL;
 	struct fwd_event *e = ring_slot(f->events);
 	if (!e)

@@ -10,7 +10,8 @@
  * Nothing is changed before a packet is authentic.  A packet that is not, or whose number came
  * before, may be a hello (sadb/sa.h): it is tried once more with the hello's number.  Opening
  * leaves a packet that fails as it was for every algorithm that configured keys may use, so the
- * second try needs no copy.
+ * second try needs no copy.  The tries are limited, for each SA by itself: whoever floods one SPI
+ * with rubbish must not keep the other peers from beginning anew.
  */
 #include <string.h>
 #include "base/cursor.h"
@@ -28,10 +29,19 @@ static bool hello_possible(const struct sa *sa, uint32_t lo)
 	return sa->configured_keys && sa->esn && lo != 0;
 }
 
+static bool hello_affordable(struct sa *sa, usec_t now_us)
+{
+	struct fwd_limit l = {.since_us = sa->hello_since_us, .count = sa->hello_count};
+	bool ok = fwd_limit_ok(&l, now_us, HELLOS_PER_SEC);
+	sa->hello_since_us = l.since_us;
+	sa->hello_count = l.count;
+	return ok;
+}
+
 /* Decides by which number a packet is opened; false: it is dropped for in->fallback. */
 static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec_t now_us)
 {
-	const struct sa *sa = in->sa;
+	struct sa *sa = in->sa;
 	const struct replay *replay = sa->space->replay;
 	bool can_hello = hello_possible(sa, lo);
 
@@ -45,14 +55,18 @@ static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec
 			in->may_hello = can_hello;
 			return true;
 		case REPLAY_SEEN:
+			/* Mostly a copy from another connection, seldom a hello that looks like
+			 * one: these have a small allowance of their own. */
 			in->fallback = DROP_REPLAYED;
+			can_hello =
+			    can_hello && fwd_limit_ok(&f->in.seen_hellos, now_us, HELLOS_PER_SEC);
 			break;
 		case REPLAY_TOO_OLD:
 			in->fallback = DROP_TOO_OLD;
 			break;
 		}
 	}
-	in->hello = can_hello && fwd_limit_ok(&f->in.hellos, now_us, HELLOS_PER_SEC);
+	in->hello = can_hello && (in->fallback == DROP_REPLAYED || hello_affordable(sa, now_us));
 	in->number = space_hello_number(lo);
 	return in->hello;
 }
@@ -143,7 +157,7 @@ static void open_packets(struct fwd *f, usec_t now_us)
 	crypt_open(in->ops, in->count);
 	for (unsigned i = 0; i < in->count; i++) {
 		if (in->ops[i].ok || !in->packets[i].may_hello ||
-		    !fwd_limit_ok(&in->hellos, now_us, HELLOS_PER_SEC))
+		    !hello_affordable(in->packets[i].sa, now_us))
 			continue;
 		struct reader r = reader_of(in->ops[i].esp, ESP_HEADER_LEN);
 		reader_skip(&r, 4);
@@ -311,6 +325,11 @@ static void accept_packet(struct fwd *f, unsigned i, usec_t now_us)
 	struct sa *sa = in->sa;
 	if (!op->ok) {
 		drop_packet(f, in, in->fallback);
+		return;
+	}
+	/* It may have ended earlier in this batch. */
+	if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
+		fwd_drop(f, DROP_SA_DEAD, 1);
 		return;
 	}
 	if (!in->hello && !mark_packet(f, in, now_us))

@@ -175,7 +175,9 @@ static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 static bool find_targets(struct fwd *f, const struct addr *dst, struct targets *out,
 			 enum drop_reason *why)
 {
-	const struct active *active = fib_find(f->fib, dst);
+	/* What is for the link alone stays here, even under a default route. */
+	bool local = addr_is_link_local(dst) || addr_is_multicast(dst);
+	const struct active *active = local ? NULL : fib_find(f->fib, dst);
 	out->count = 0;
 	out->mtu = UINT32_MAX;
 	*why = DROP_NO_BINDING;

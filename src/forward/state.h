@@ -21,7 +21,8 @@
 #define FWD_COMMANDS_MAX 256
 #define FWD_COMMAND_DATA 2048
 #define FWD_EVENTS_MAX	 256
-#define FWD_EVENTS_SPARE 32 /* of them kept free of packets that anybody can send */
+#define FWD_EVENTS_SPARE 32 /* of them not for messages of peers */
+#define FWD_EVENTS_LAST	 8  /* and of these, only for ends of lifetimes */
 
 /* Tells control once a second of what lasts, or at once when it changed. */
 #define FWD_RETELL_US USEC_PER_SEC
@@ -96,7 +97,7 @@ struct fwd_in {
 	struct in_packet packets[FWD_OPS_MAX];
 	struct crypt_op again[FWD_OPS_MAX];
 	uint16_t again_of[FWD_OPS_MAX];
-	struct fwd_limit hellos;
+	struct fwd_limit seen_hellos;
 	struct merge merge;
 };
 

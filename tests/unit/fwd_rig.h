@@ -539,12 +539,12 @@ static RIG_UNUSED struct rig_packet *rig_seal_udp(struct rig *r, int version, si
 	return &r->node[0].sent.at[r->node[0].sent.count - 1];
 }
 
-/* Any bytes, validly sealed by the terminal. */
-static RIG_UNUSED void rig_seal_raw(struct rig *r, unsigned sa, uint8_t next_header,
+/* Any bytes, validly sealed by node `from`. */
+static RIG_UNUSED void rig_seal_raw(struct rig *r, int from, unsigned sa, uint8_t next_header,
 				    const void *payload, size_t payload_len, uint64_t number,
 				    bool bad_pad, struct rig_packet *out)
 {
-	struct sa *s = r->node[0].out[sa];
+	struct sa *s = r->node[from].out[sa];
 	size_t head = ESP_HEADER_LEN + s->iv_len, pad = esp_pad_len(payload_len, s->block_len);
 	size_t len = head + payload_len + pad + ESP_TRAILER_LEN + s->icv_len;
 	static uint8_t esp[FWD_BUFFER_LEN];
@@ -565,14 +565,15 @@ static RIG_UNUSED void rig_seal_raw(struct rig *r, unsigned sa, uint8_t next_hea
 	};
 	crypt_seal(&op, 1);
 	assert_true(op.ok);
-	*out = (struct rig_packet){.data = esp, .len = (uint32_t)len, .src = rig_outer(r, 0, sa)};
+	*out =
+	    (struct rig_packet){.data = esp, .len = (uint32_t)len, .src = rig_outer(r, from, sa)};
 }
 
 static RIG_UNUSED void rig_receive_raw(struct rig *r, uint8_t next_header, const void *payload,
 				       size_t len, uint64_t number)
 {
 	struct rig_packet raw;
-	rig_seal_raw(r, 0, next_header, payload, len, number, false, &raw);
+	rig_seal_raw(r, 0, 0, next_header, payload, len, number, false, &raw);
 	rig_put(r, 1, &raw);
 	rig_receive(r, 1);
 }

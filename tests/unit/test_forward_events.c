@@ -315,13 +315,41 @@ static void test_hello_refused(void **state)
 	rig_free(r);
 }
 
+/* A flood under one SPI, or the copies of n-casting, leave the other connections' tries alone. */
+static void test_hello_in_flood(void **state)
+{
+	(void)state;
+	for (int copies = 0; copies < 2; copies++) {
+		struct rig_config c = {.sas = 2};
+		struct rig *r = rig_new(&c);
+		size_t len = rig_udp(p, 4, true, 20, 1);
+		for (int i = 0; i < 300; i++)
+			rig_frame(&r->node[0], p, len);
+		rig_run_tun(r, 0);
+		struct rig_list *sent = &r->node[0].sent;
+		assert_int_equal(sent->count, 600);
+		for (unsigned i = 0; i < sent->count; i += 2)
+			sent->at[i].data[sent->at[i].len - 1] ^= !copies;
+		rig_deliver(r, 0);
+		assert_int_equal(rig_all_drops(r, 1), 300);
+		assert_int_equal(rig_counters(r, 1).duplicates, copies ? 300 : 0);
+		len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
+		assert_true(
+		    fwd_inject(r->node[0].f, r->node[0].out[1], IP_PROTO_IPIP, p, len, EPOCH));
+		fwd_run_commands(r->node[0].f, r->now);
+		rig_deliver(r, 0);
+		assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
+		rig_free(r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_registration),  cmocka_unit_test(test_probe),
 	    cmocka_unit_test(test_control_busy),  cmocka_unit_test(test_moved),
 	    cmocka_unit_test(test_hello),	  cmocka_unit_test(test_moved_after_hello),
-	    cmocka_unit_test(test_hello_refused),
+	    cmocka_unit_test(test_hello_refused), cmocka_unit_test(test_hello_in_flood),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }

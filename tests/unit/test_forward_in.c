@@ -241,11 +241,11 @@ static void test_inner_destination(void **state)
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
 		size_t len = rig_make_udp(p, rows[i].src, 1, rows[i].dst, 2);
-		rig_route(&r->node[1], "0.0.0.0/0", 1);
-		rig_route(&r->node[1], "::/0", 1);
-		rig_frame(&r->node[1], p, len);
-		rig_run_tun(r, 1);
-		rig_deliver(r, 1);
+		struct rig_packet raw;
+		rig_seal_raw(r, 1, 0, p[0] >> 4 == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6, p, len, 1,
+			     false, &raw);
+		rig_put(r, 0, &raw);
+		rig_receive(r, 0);
 		assert_int_equal(r->node[0].written.count, rows[i].ok);
 		assert_int_equal(rig_drops(r, 0, DROP_INNER_DESTINATION), !rows[i].ok);
 		rig_free(r);
@@ -263,7 +263,7 @@ static void test_malformed_inside(void **state)
 	for (size_t n = 0; n < len; n++)
 		rig_receive_raw(r, IP_PROTO_IPIP, p, n, number++);
 	assert_int_equal(rig_drops(r, 1, DROP_BAD_INNER), len);
-	rig_seal_raw(r, 0, IP_PROTO_IPIP, p, len, number++, true, &raw);
+	rig_seal_raw(r, 0, 0, IP_PROTO_IPIP, p, len, number++, true, &raw);
 	rig_put(r, 1, &raw);
 	rig_receive(r, 1);
 	assert_int_equal(rig_drops(r, 1, DROP_BAD_TRAILER), 1);

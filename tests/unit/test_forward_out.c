@@ -251,6 +251,15 @@ static void test_drops(void **state)
 	assert_int_equal(t->sent.count, 0);
 	send_udp(r, 6, 10);
 	assert_int_equal(t->sent.count, 1);
+	/* what is for the link alone, in spite of a default route */
+	static const char *const local[] = {"ff02::1", "fe80::1", "ff0e::1"};
+	for (size_t i = 0; i < ARRAY_LEN(local); i++) {
+		struct endpoint src = {rig_addr("fd09::5"), 1}, dst = {rig_addr(local[i]), 2};
+		rig_frame(t, p, ip_write_udp(p, sizeof(p), &src, &dst, "x", 1));
+	}
+	rig_run_tun(r, 0);
+	assert_int_equal(rig_drops(r, 0, DROP_NO_BINDING), 5);
+	assert_int_equal(t->sent.count, 1);
 	rig_free(r);
 }
 
@@ -370,7 +379,7 @@ static void test_lifetimes(void **state)
 	}
 }
 
-/* The hard limit is kept within a large frame, too. */
+/* The hard limit is kept within a large frame, and by the receiver within a batch. */
 static void test_lifetime_in_frame(void **state)
 {
 	(void)state;
@@ -380,9 +389,31 @@ static void test_lifetime_in_frame(void **state)
 	    .version = 4, .from_terminal = true, .flags = 0x10, .payload_len = 2000};
 	size_t len = rig_tcp(p, &t);
 	rig_frame(&r->node[0], p, len)->vh = rig_gso(p, len, 100);
+	r->node[1].in[0]->hard_packets = 5;
 	rig_run_tun(r, 0);
 	assert_int_equal(atomic_load(&r->node[0].out[0]->packets), 8);
 	assert_int_equal(rig_drops(r, 0, DROP_SA_DEAD), 12);
+	rig_deliver(r, 0);
+	assert_int_equal(rig_counters(r, 1).in_packets, 5);
+	assert_int_equal(rig_drops(r, 1, DROP_SA_DEAD), 3);
+	rig_free(r);
+}
+
+/* A frame that needs more numbers than are left is not sent at all. */
+static void test_spent_in_frame(void **state)
+{
+	(void)state;
+	struct rig_config c = {.no_esn = true};
+	struct rig *r = rig_new(&c);
+	struct rig_tcp t = {
+	    .version = 4, .from_terminal = true, .flags = 0x10, .payload_len = 2000};
+	size_t len = rig_tcp(p, &t);
+	atomic_store(&r->node[0].out[0]->space->next, UINT32_MAX - 10);
+	rig_frame(&r->node[0], p, len)->vh = rig_gso(p, len, 100);
+	rig_run_tun(r, 0);
+	assert_int_equal(rig_drops(r, 0, DROP_NUMBERS_SPENT), 20);
+	assert_int_equal(r->node[0].sent.count, 0);
+	assert_true(next_event(r, 0, FWD_EV_HARD_LIFETIME)->outbound);
 	rig_free(r);
 }
 
@@ -473,21 +504,44 @@ static void test_full_ring(void **state)
 	fwd_after(t->f, count_call, &calls);
 	fwd_retire(t->f, t->out[0]);
 	t->out[0] = NULL;
+	fwd_after(r->node[1].f, count_call, &calls); /* has room */
 	assert_int_equal(calls, 3);
 	rig_free(r);
-	assert_int_equal(calls, 4);
+	assert_int_equal(calls, 5);
+}
+
+/* Every drop reason has a name and a text of its own. */
+static void test_names(void **state)
+{
+	(void)state;
+	for (enum drop_reason a = 0; a < DROP_COUNT; a++) {
+		assert_true(strlen(drop_name(a)) > 2);
+		assert_true(strlen(drop_text(a)) > 10);
+		for (enum drop_reason b = 0; b < a; b++)
+			assert_string_not_equal(drop_name(a), drop_name(b));
+	}
+	assert_string_equal(drop_name(DROP_UNKNOWN_SPI), "unknown-spi");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_too_big),	cmocka_unit_test(test_too_big_limit),
-	    cmocka_unit_test(test_fragments),	cmocka_unit_test(test_narrow_ipv6),
-	    cmocka_unit_test(test_mss_clamp),	cmocka_unit_test(test_df),
-	    cmocka_unit_test(test_tos),		cmocka_unit_test(test_drops),
-	    cmocka_unit_test(test_send_errors), cmocka_unit_test(test_numbers_spent),
-	    cmocka_unit_test(test_lifetimes),	cmocka_unit_test(test_lifetime_in_frame),
-	    cmocka_unit_test(test_keepalive),	cmocka_unit_test(test_inject),
+	    cmocka_unit_test(test_too_big),
+	    cmocka_unit_test(test_too_big_limit),
+	    cmocka_unit_test(test_fragments),
+	    cmocka_unit_test(test_narrow_ipv6),
+	    cmocka_unit_test(test_mss_clamp),
+	    cmocka_unit_test(test_df),
+	    cmocka_unit_test(test_tos),
+	    cmocka_unit_test(test_drops),
+	    cmocka_unit_test(test_send_errors),
+	    cmocka_unit_test(test_numbers_spent),
+	    cmocka_unit_test(test_lifetimes),
+	    cmocka_unit_test(test_lifetime_in_frame),
+	    cmocka_unit_test(test_spent_in_frame),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_keepalive),
+	    cmocka_unit_test(test_inject),
 	    cmocka_unit_test(test_full_ring),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
