@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "daemon/config_field.h"
 #include "daemon/config_parse.h"
 #include "daemon/config_schema.h"
 #include "daemon/config_text.h"
@@ -25,171 +26,8 @@
 #define ESP_PORT    4500
 #define SPI_MIN	    256 /* 0 is never sent, 1..255 are reserved (RFC 4303 2.1) */
 #define WINDOW	    4096
-#define WINDOW_MAX  (1u << 20)
 #define KEYS_HINT   "`openssl rand -hex %zu` makes one"
 #define NOT_IN_SOFT 10 /* the soft limit is a tenth below the hard one */
-
-static const struct config_item *item_at(cfg_t *sec, const char *name, unsigned index)
-{
-	cfg_opt_t *o = cfg_getopt(sec, name);
-	return index < cfg_opt_size(o) ? cfg_opt_getnptr(o, index) : NULL;
-}
-
-static const struct config_item *item(cfg_t *sec, const char *name)
-{
-	return item_at(sec, name, 0);
-}
-
-static const struct config_item *item_needed(struct config_reading *r, cfg_t *sec, const char *name,
-					     const char *example)
-{
-	const struct config_item *i = item(sec, name);
-
-	if (!i && sec->title)
-		config_fail(r, sec->line, "%s %s has no %s; write one, like %s", sec->name,
-			    sec->title, name, example);
-	else if (!i)
-		config_fail(r, sec->line, "%s is missing; write one, like %s", name, example);
-	return i;
-}
-
-/* --- numbers and flags, by table */
-
-struct number {
-	const char *name;
-	uint64_t min, max;
-	size_t offset, size;
-};
-#define NUMBER(type, field, name, min, max)                                                        \
-	{                                                                                          \
-		name, min, max, offsetof(struct type, field), sizeof(((struct type *)0)->field)    \
-	}
-
-static void number_store(const struct number *n, void *base, uint64_t v)
-{
-	char *field = (char *)base + n->offset;
-	uint8_t v8 = (uint8_t)v;
-	uint16_t v16 = (uint16_t)v;
-	uint32_t v32 = (uint32_t)v;
-
-	switch (n->size) {
-	case 1:
-		memcpy(field, &v8, sizeof(v8));
-		break;
-	case 2:
-		memcpy(field, &v16, sizeof(v16));
-		break;
-	case 4:
-		memcpy(field, &v32, sizeof(v32));
-		break;
-	default:
-		memcpy(field, &v, sizeof(v));
-		break;
-	}
-}
-
-static int read_numbers(struct config_reading *r, cfg_t *sec, void *base, const struct number *n,
-			size_t count)
-{
-	for (; count; n++, count--) {
-		const struct config_item *i = item(sec, n->name);
-		uint64_t v;
-		if (!i)
-			continue;
-		if (config_value_number(r, n->name, i, n->min, n->max, &v) < 0)
-			return -1;
-		number_store(n, base, v);
-	}
-	return 0;
-}
-
-static int read_bool(struct config_reading *r, cfg_t *sec, const char *name, bool *out)
-{
-	const struct config_item *i = item(sec, name);
-	return i ? config_value_bool(r, name, i, out) : 0;
-}
-
-static int read_text(struct config_reading *r, cfg_t *sec, const char *name, char *out, size_t room)
-{
-	const struct config_item *i = item(sec, name);
-	return i ? config_value_text(r, name, i, out, room) : 0;
-}
-
-static int read_interface(struct config_reading *r, cfg_t *sec, const char *name, char *out)
-{
-	const struct config_item *i = item(sec, name);
-	return i ? config_value_interface(r, name, i, out) : 0;
-}
-
-static int read_word(struct config_reading *r, cfg_t *sec, const char *name,
-		     const char *const *words, unsigned *out)
-{
-	const struct config_item *i = item(sec, name);
-	return i ? config_value_word(r, name, i, words, out) : 0;
-}
-
-/* 0, 64..2^20; 0 is no replay protection at all. */
-static int read_window(struct config_reading *r, cfg_t *sec, uint32_t *out)
-{
-	const struct config_item *i = item(sec, "replay-window");
-	uint64_t v;
-
-	if (!i)
-		return 0;
-	if (config_value_number(r, "replay-window", i, 0, WINDOW_MAX, &v) < 0)
-		return -1;
-	if (v && v < 64)
-		return config_fail(
-		    r, i->line,
-		    "replay-window is too small; write 0 (no replay protection) or a "
-		    "number of packets from 64 to %u",
-		    WINDOW_MAX);
-	*out = (uint32_t)v;
-	return 0;
-}
-
-/* --- lists */
-
-static int list_too_long(struct config_reading *r, cfg_t *sec, const char *name, unsigned max)
-{
-	return config_fail(r, item_at(sec, name, max)->line, "more than %u in %s; remove some", max,
-			   name);
-}
-
-static int read_addrs(struct config_reading *r, cfg_t *sec, const char *name, struct addr *out,
-		      unsigned max, uint8_t *count)
-{
-	const struct config_item *i;
-
-	for (unsigned k = 0; (i = item_at(sec, name, k)); k++) {
-		if (k == max)
-			return list_too_long(r, sec, name, max);
-		if (config_value_addr(r, name, i, &out[k]) < 0)
-			return -1;
-		for (unsigned j = 0; j < k; j++) {
-			if (addr_equal(&out[j], &out[k]))
-				return config_fail(r, i->line, "%s: %s is there twice; remove one",
-						   name, i->text);
-		}
-		*count = (uint8_t)(k + 1);
-	}
-	return 0;
-}
-
-static int read_prefixes(struct config_reading *r, cfg_t *sec, const char *name, struct prefix *out,
-			 unsigned max, uint8_t *count)
-{
-	const struct config_item *i;
-
-	for (unsigned k = 0; (i = item_at(sec, name, k)); k++) {
-		if (k == max)
-			return list_too_long(r, sec, name, max);
-		if (config_value_prefix(r, name, i, &out[k]) < 0)
-			return -1;
-		*count = (uint8_t)(k + 1);
-	}
-	return 0;
-}
 
 /* --- keys */
 
@@ -199,13 +37,13 @@ static int read_key(struct config_reading *r, cfg_t *sec, const char *name, size
 {
 	char file_name[40], example[64];
 	snprintf(file_name, sizeof(file_name), "%s-file", name);
-	const struct config_item *i = item(sec, name), *f = item(sec, file_name);
+	const struct config_item *i = config_field(sec, name), *f = config_field(sec, file_name);
 
 	if (i && f)
 		return config_fail(r, f->line, "both %s and %s; remove one", name, file_name);
 	snprintf(example, sizeof(example), "\"0x...\": " KEYS_HINT, suggest);
 	if (!i && !f)
-		return item_needed(r, sec, name, example) ? 0 : -1;
+		return config_field_needed(r, sec, name, example) ? 0 : -1;
 	*line = i ? i->line : f->line;
 	return config_value_key(r, i ? name : file_name, i ? i : f, !i, out, room, len);
 }
@@ -247,7 +85,7 @@ static int read_registration_key(struct config_reading *r, cfg_t *sec, struct co
 
 static int read_spi(struct config_reading *r, cfg_t *sec, const char *name, uint32_t *out)
 {
-	const struct config_item *i = item_needed(r, sec, name, "0x1001");
+	const struct config_item *i = config_field_needed(r, sec, name, "0x1001");
 	uint64_t v;
 
 	if (!i || config_value_number(r, name, i, 0, UINT32_MAX, &v) < 0)
@@ -265,12 +103,12 @@ static int read_spi(struct config_reading *r, cfg_t *sec, const char *name, uint
 static int read_connection_server(struct config_reading *r, cfg_t *sec, struct config_connection *c)
 {
 	const struct config *cfg = r->cfg;
-	const struct config_item *i = item(sec, "server"), *p = item(sec, "port");
+	const struct config_item *i = config_field(sec, "server"), *p = config_field(sec, "port");
 	uint64_t port;
 
 	if (!i && cfg->role == ROLE_HOME_SERVER && cfg->listen_count == 1)
 		c->server.addr = cfg->listen[0];
-	else if (!item_needed(r, sec, "server", "\"203.0.113.1\"") ||
+	else if (!config_field_needed(r, sec, "server", "\"203.0.113.1\"") ||
 		 config_value_endpoint(r, "server", i, &c->server) < 0)
 		return -1;
 	if (p && i && c->server.port)
@@ -313,18 +151,18 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 	const struct config_item *i;
 	unsigned word = 0;
 
-	if (read_word(r, sec, "encapsulation", encapsulations, &word) < 0)
+	if (config_field_word(r, sec, "encapsulation", encapsulations, &word) < 0)
 		return -1;
 	c->udp = word == 0;
-	if (read_interface(r, sec, "interface", c->interface) < 0 ||
+	if (config_field_interface(r, sec, "interface", c->interface) < 0 ||
 	    read_connection_server(r, sec, c) < 0)
 		return -1;
-	i = item(sec, "network");
+	i = config_field(sec, "network");
 	if (i && config_value_mac(r, "network", i, c->network.gateway) < 0)
 		return -1;
 	c->has_network = i != NULL;
 
-	i = item(sec, "care-of");
+	i = config_field(sec, "care-of");
 	if (!i || !strcmp(i->text, "any"))
 		return 0;
 	if (config_value_endpoint(r, "care-of", i, &c->care_of) < 0)
@@ -344,13 +182,13 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 
 static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct config_connection *c)
 {
-	const struct config_item *i = item_needed(r, sec, "cipher", "aes128-cbc");
+	const struct config_item *i = config_field_needed(r, sec, "cipher", "aes128-cbc");
 
 	if (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0)
 		return -1;
-	i = item_needed(r, sec, "integrity",
-			"hmac-sha-256-128 (no cipher of configured keys "
-			"protects a packet from change)");
+	i = config_field_needed(r, sec, "integrity",
+				"hmac-sha-256-128 (no cipher of configured keys "
+				"protects a packet from change)");
 	if (!i || config_value_alg(r, "integrity", i, true, &c->integ) < 0)
 		return -1;
 	if (read_spi(r, sec, "spi-in", &c->spi_in) < 0 ||
@@ -364,19 +202,20 @@ static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct con
 static int read_connection_limits(struct config_reading *r, cfg_t *sec,
 				  const struct config_terminal *t, struct config_connection *c)
 {
-	static const struct number numbers[] = {
-	    NUMBER(config_connection, hard_packets, "lifetime-packets", 16, UINT64_MAX / 2),
-	    NUMBER(config_connection, hard_bytes, "lifetime-bytes", 65536, UINT64_MAX / 2),
-	    NUMBER(config_connection, lifetime_s, "lifetime-time", 10, UINT32_MAX / 2),
-	    NUMBER(config_connection, keepalive_s, "keepalive", 0, 3600),
+	static const struct config_number numbers[] = {
+	    CONFIG_NUMBER(config_connection, hard_packets, "lifetime-packets", 16, UINT64_MAX / 2),
+	    CONFIG_NUMBER(config_connection, hard_bytes, "lifetime-bytes", 65536, UINT64_MAX / 2),
+	    CONFIG_NUMBER(config_connection, lifetime_s, "lifetime-time", 10, UINT32_MAX / 2),
+	    CONFIG_NUMBER(config_connection, keepalive_s, "keepalive", 0, 3600),
 	};
-	const struct config_item *w = item(sec, "replay-window");
+	const struct config_item *w = config_field(sec, "replay-window");
 
 	c->esn = true;
 	c->keepalive_s = r->cfg->role == ROLE_TERMINAL ? 20 : 0;
 	c->replay_packets = t->replay_packets;
-	if (read_bool(r, sec, "esn", &c->esn) < 0 || read_window(r, sec, &c->replay_packets) < 0 ||
-	    read_numbers(r, sec, c, numbers, ARRAY_LEN(numbers)) < 0)
+	if (config_field_bool(r, sec, "esn", &c->esn) < 0 ||
+	    config_field_window(r, sec, &c->replay_packets) < 0 ||
+	    config_field_numbers(r, sec, c, numbers, ARRAY_LEN(numbers)) < 0)
 		return -1;
 	if (w && c->esn)
 		return config_fail(r, w->line,
@@ -419,8 +258,8 @@ static void claim_spis(struct config_reading *r, cfg_t *sec, const struct config
 				   .scope = scope,
 				   .server = c->server.addr};
 
-	in.line = item(sec, "spi-in")->line;
-	out.line = item(sec, "spi-out")->line;
+	in.line = config_field(sec, "spi-in")->line;
+	out.line = config_field(sec, "spi-out")->line;
 	config_claim(r, &in);
 	config_claim(r, &out);
 }
@@ -458,12 +297,12 @@ static void claim_prefixes(struct config_reading *r, cfg_t *sec, const struct co
 	struct config_claim c = {.kind = CLAIM_PREFIX, .owner = t->name};
 
 	for (unsigned k = 0; k < t->home_count; k++) {
-		c.line = item_at(sec, "home-address", k)->line;
+		c.line = config_field_at(sec, "home-address", k)->line;
 		c.prefix = prefix_host(&t->homes[k]);
 		config_claim(r, &c);
 	}
 	for (unsigned k = 0; k < t->prefix_count; k++) {
-		c.line = item_at(sec, "prefix", k)->line;
+		c.line = config_field_at(sec, "prefix", k)->line;
 		c.prefix = t->prefixes[k];
 		config_claim(r, &c);
 	}
@@ -483,7 +322,7 @@ static int check_homes(struct config_reading *r, cfg_t *sec, const struct config
 	const struct config *cfg = r->cfg;
 
 	for (unsigned k = 0; k < t->home_count; k++) {
-		const struct config_item *i = item_at(sec, "home-address", k);
+		const struct config_item *i = config_field_at(sec, "home-address", k);
 		uint8_t family = t->homes[k].family;
 		if (!has_family(cfg->home_agents, cfg->home_agent_count, family))
 			return config_fail(r, i->line,
@@ -500,7 +339,7 @@ static int check_homes(struct config_reading *r, cfg_t *sec, const struct config
 		}
 	}
 	for (unsigned k = 0; k < t->prefix_count; k++) {
-		const struct config_item *i = item_at(sec, "prefix", k);
+		const struct config_item *i = config_field_at(sec, "prefix", k);
 		if (!has_family(t->homes, t->home_count, t->prefixes[k].addr.family))
 			return config_fail(r, i->line,
 					   "prefix %s is IPv%u and the terminal has no IPv%u "
@@ -514,11 +353,12 @@ static int check_homes(struct config_reading *r, cfg_t *sec, const struct config
 static int read_terminal(struct config_reading *r, cfg_t *sec, struct config_terminal *t,
 			 uint32_t scope)
 {
-	static const struct number numbers[] = {
+	static const struct config_number numbers[] = {
 	    /* below 4 s there is no lifetime in a Binding Update's units (RFC 6275 6.1.7) */
-	    NUMBER(config_terminal, lifetime_s, "lifetime", 4, 65534),
+	    CONFIG_NUMBER(config_terminal, lifetime_s, "lifetime", 4, 65534),
 	};
-	const struct config_item *homes = item_needed(r, sec, "home-address", "\"10.1.0.10\"");
+	const struct config_item *homes =
+	    config_field_needed(r, sec, "home-address", "\"10.1.0.10\"");
 
 	t->lifetime_s = 600;
 	t->replay_packets = WINDOW;
@@ -526,12 +366,15 @@ static int read_terminal(struct config_reading *r, cfg_t *sec, struct config_ter
 	if (!homes)
 		return -1;
 	t->line = sec->title ? sec->line : homes->line;
-	if (read_addrs(r, sec, "home-address", t->homes, ARRAY_LEN(t->homes), &t->home_count) < 0 ||
-	    read_prefixes(r, sec, "prefix", t->prefixes, ARRAY_LEN(t->prefixes), &t->prefix_count) <
-		0 ||
+	if (config_field_addrs(r, sec, "home-address", t->homes, ARRAY_LEN(t->homes),
+			       &t->home_count) < 0 ||
+	    config_field_prefixes(r, sec, "prefix", t->prefixes, ARRAY_LEN(t->prefixes),
+				  &t->prefix_count) < 0 ||
 	    read_spi(r, sec, "registration-spi", &t->registration_spi) < 0 ||
-	    read_registration_key(r, sec, t) < 0 || read_window(r, sec, &t->replay_packets) < 0 ||
-	    read_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0 || check_homes(r, sec, t) < 0)
+	    read_registration_key(r, sec, t) < 0 ||
+	    config_field_window(r, sec, &t->replay_packets) < 0 ||
+	    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0 ||
+	    check_homes(r, sec, t) < 0)
 		return -1;
 	claim_prefixes(r, sec, t);
 	return read_connections(r, sec, t, scope);
@@ -540,8 +383,8 @@ static int read_terminal(struct config_reading *r, cfg_t *sec, struct config_ter
 static int read_terminal_sections(struct config_reading *r, cfg_t *root)
 {
 	static const char *const policies[] = {"lenient", "strict", NULL};
-	static const struct number numbers[] = {
-	    NUMBER(config_terminal, connections_max, "connections-max", 1, ACTIVE_MAX),
+	static const struct config_number numbers[] = {
+	    CONFIG_NUMBER(config_terminal, connections_max, "connections-max", 1, ACTIVE_MAX),
 	};
 	struct config_terminal **end = &r->cfg->terminals;
 	unsigned count = cfg_size(root, "terminal");
@@ -556,8 +399,8 @@ static int read_terminal_sections(struct config_reading *r, cfg_t *root)
 			return -1;
 		snprintf(t->name, sizeof(t->name), "%s", sec->title);
 		if (read_terminal(r, sec, t, k) < 0 ||
-		    read_word(r, sec, "policy", policies, &word) < 0 ||
-		    read_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0)
+		    config_field_word(r, sec, "policy", policies, &word) < 0 ||
+		    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0)
 			return -1;
 		t->strict = word == 1;
 	}
@@ -577,14 +420,14 @@ static int read_home(struct config_reading *r, cfg_t *root)
 		return config_fail(r, cfg_getnsec(root, "home", 1)->line,
 				   "a second section home; a terminal has one, remove one");
 	c->has_home = true;
-	i = item(sec, "prefix");
+	i = config_field(sec, "prefix");
 	if (!i)
 		return config_fail(r, sec->line,
 				   "section home has no prefix; write the home "
 				   "link's, like \"10.1.0.0/24\"");
 	if (config_value_prefix(r, "prefix", i, &c->home_prefix) < 0)
 		return -1;
-	i = item(sec, "gateway");
+	i = config_field(sec, "gateway");
 	if (!i)
 		return config_fail(r, sec->line,
 				   "section home has no gateway; write the home "
@@ -597,30 +440,31 @@ static int read_home(struct config_reading *r, cfg_t *root)
 				   "gateway %s is not in the home link's prefix; "
 				   "write an address that is",
 				   i->text);
-	i = item(sec, "gateway-mac");
+	i = config_field(sec, "gateway-mac");
 	if (i && config_value_mac(r, "gateway-mac", i, c->home_network.gateway) < 0)
 		return -1;
 	c->has_home_network = i != NULL;
-	return read_interface(r, sec, "interface", c->home_interface);
+	return config_field_interface(r, sec, "interface", c->home_interface);
 }
 
 static int read_terminal_root(struct config_reading *r, cfg_t *root)
 {
-	static const struct number numbers[] = {
-	    NUMBER(config, probe_idle_ms, "probe-idle", 100, 3600000),
-	    NUMBER(config, probe_spare_ms, "probe-spare", 100, 86400000),
-	    NUMBER(config, initial_rto_ms, "initial-rto", 20, 60000),
+	static const struct config_number numbers[] = {
+	    CONFIG_NUMBER(config, probe_idle_ms, "probe-idle", 100, 3600000),
+	    CONFIG_NUMBER(config, probe_spare_ms, "probe-spare", 100, 86400000),
+	    CONFIG_NUMBER(config, initial_rto_ms, "initial-rto", 20, 60000),
 	};
 	struct config *c = r->cfg;
 	struct config_terminal *t = c->terminals = mem_zalloc(sizeof(*t));
-	const struct config_item *routes = item(root, "routes");
+	const struct config_item *routes = config_field(root, "routes");
 
 	if (gethostname(t->name, sizeof(t->name) - 1) < 0 || !t->name[0])
 		snprintf(t->name, sizeof(t->name), "terminal");
-	if (read_text(r, root, "name", t->name, sizeof(t->name)) < 0 ||
+	if (config_field_text(r, root, "name", t->name, sizeof(t->name)) < 0 ||
 	    read_terminal(r, root, t, 0) < 0 ||
-	    read_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
-	    read_prefixes(r, root, "routes", c->routes, CONFIG_LIST_MAX, &c->route_count) < 0 ||
+	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
+	    config_field_prefixes(r, root, "routes", c->routes, CONFIG_LIST_MAX, &c->route_count) <
+		0 ||
 	    read_home(r, root) < 0)
 		return -1;
 	r->routes_line = routes ? routes->line : 0;
@@ -637,7 +481,7 @@ static int read_common_names(struct config_reading *r, cfg_t *root)
 {
 	struct config *c = r->cfg;
 	char control[108] = "/run/sojourn/control"; /* sun_path */
-	const struct config_item *i = item(root, "control");
+	const struct config_item *i = config_field(root, "control");
 
 	snprintf(c->user, sizeof(c->user), "nobody");
 	snprintf(c->root, sizeof(c->root), "/run/sojourn/empty");
@@ -649,27 +493,28 @@ static int read_common_names(struct config_reading *r, cfg_t *root)
 				   "control is not a whole path; write one that begins "
 				   "with /");
 	c->control = mem_strdup(control);
-	i = item(root, "root");
-	if (read_text(r, root, "user", c->user, sizeof(c->user)) < 0 ||
-	    read_text(r, root, "root", c->root, sizeof(c->root)) < 0 ||
-	    read_text(r, root, "control-group", c->control_group, sizeof(c->control_group)) < 0)
+	i = config_field(root, "root");
+	if (config_field_text(r, root, "user", c->user, sizeof(c->user)) < 0 ||
+	    config_field_text(r, root, "root", c->root, sizeof(c->root)) < 0 ||
+	    config_field_text(r, root, "control-group", c->control_group,
+			      sizeof(c->control_group)) < 0)
 		return -1;
 	if (c->root[0] != '/')
 		return config_fail(r, i->line,
 				   "root is not a whole path; write one that begins "
 				   "with /");
-	return read_interface(r, root, "tun", c->tun);
+	return config_field_interface(r, root, "tun", c->tun);
 }
 
 static int read_common(struct config_reading *r, cfg_t *root)
 {
-	static const struct number numbers[] = {
+	static const struct config_number numbers[] = {
 	    /* no link of IPv6 is smaller (RFC 8200 5) */
-	    NUMBER(config, mtu, "mtu", 1280, 9216),
-	    NUMBER(config, control_mode, "control-mode", 0, 0777),
-	    NUMBER(config, mark, "mark", 1, UINT32_MAX),
-	    NUMBER(config, table, "table", 1, UINT32_MAX),
-	    NUMBER(config, port, "port", 1, UINT16_MAX),
+	    CONFIG_NUMBER(config, mtu, "mtu", 1280, 9216),
+	    CONFIG_NUMBER(config, control_mode, "control-mode", 0, 0777),
+	    CONFIG_NUMBER(config, mark, "mark", 1, UINT32_MAX),
+	    CONFIG_NUMBER(config, table, "table", 1, UINT32_MAX),
+	    CONFIG_NUMBER(config, port, "port", 1, UINT16_MAX),
 	};
 	static const char *const dfs[] = {"copy", "set", "clear", NULL};
 	static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
@@ -686,31 +531,32 @@ static int read_common(struct config_reading *r, cfg_t *root)
 	c->probe_spare_ms = 20000;
 	c->initial_rto_ms = 250;
 	if (read_common_names(r, root) < 0 ||
-	    read_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
-	    read_bool(r, root, "offload", &c->offload) < 0 ||
-	    read_word(r, root, "df", dfs, &df) < 0 ||
-	    read_word(r, root, "log-level", levels, &level) < 0)
+	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
+	    config_field_bool(r, root, "offload", &c->offload) < 0 ||
+	    config_field_word(r, root, "df", dfs, &df) < 0 ||
+	    config_field_word(r, root, "log-level", levels, &level) < 0)
 		return -1;
 	c->df = (enum fwd_df)df;
 	c->log_level = (enum log_level)level;
-	const struct config_item *i = item(root, "table");
+	const struct config_item *i = config_field(root, "table");
 	if (i && (c->table >= 253 && c->table <= 255))
 		return config_fail(r, i->line,
 				   "table: 253 to 255 are the system's own; write "
 				   "another number");
-	i = item_needed(r, root, "home-agent", "\"10.1.0.1\", the home server's inner address");
+	i = config_field_needed(r, root, "home-agent",
+				"\"10.1.0.1\", the home server's inner address");
 	if (!i)
 		return -1;
 	r->home_agent_line = i->line;
-	return read_addrs(r, root, "home-agent", c->home_agents, ARRAY_LEN(c->home_agents),
-			  &c->home_agent_count);
+	return config_field_addrs(r, root, "home-agent", c->home_agents, ARRAY_LEN(c->home_agents),
+				  &c->home_agent_count);
 }
 
 static int read_root(struct config_reading *r, cfg_t *root)
 {
 	static const char *const roles[] = {"terminal", "home-server", NULL};
 	struct config *c = r->cfg;
-	const struct config_item *i = item(root, "role");
+	const struct config_item *i = config_field(root, "role");
 	unsigned role = 0;
 
 	root->line = 1;
@@ -724,9 +570,11 @@ static int read_root(struct config_reading *r, cfg_t *root)
 		return -1;
 	if (c->role == ROLE_TERMINAL)
 		return read_terminal_root(r, root);
-	if (!item_needed(r, root, "listen", "{ \"203.0.113.1\" }, this node's outer addresses") ||
-	    read_addrs(r, root, "listen", c->listen, ARRAY_LEN(c->listen), &c->listen_count) < 0 ||
-	    read_interface(r, root, "home-link", c->home_link) < 0)
+	if (!config_field_needed(r, root, "listen",
+				 "{ \"203.0.113.1\" }, this node's outer addresses") ||
+	    config_field_addrs(r, root, "listen", c->listen, ARRAY_LEN(c->listen),
+			       &c->listen_count) < 0 ||
+	    config_field_interface(r, root, "home-link", c->home_link) < 0)
 		return -1;
 	return read_terminal_sections(r, root);
 }

@@ -16,7 +16,7 @@
 #include "forward/fwd.h"
 #include "sadb/conn.h"
 
-#define CONFIG_KEY_MAX 128
+#define CONFIG_KEY_MAX	128
 #define CONFIG_LIST_MAX 16
 
 enum config_role { ROLE_TERMINAL, ROLE_HOME_SERVER };
@@ -40,7 +40,7 @@ struct config_connection {
 	bool esn;
 	uint32_t replay_packets; /* window (own space without ESN) */
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
-	uint32_t lifetime_s; /* of the SA pair, 0 none */
+	uint32_t lifetime_s;  /* of the SA pair, 0 none */
 	uint32_t keepalive_s; /* NAT keepalive (terminal), 0 none */
 	struct config_connection *next;
 };
@@ -68,20 +68,20 @@ struct config {
 	char *path;
 	enum config_role role;
 	/* common */
-	char user[32];		   /* of the node process; default "nobody" */
-	char root[128];		   /* it is confined to; default an empty directory made at start */
-	char tun[IF_NAMESIZE];	   /* default "sojourn0" */
-	uint32_t mtu;		   /* of outer packets; default 1500 */
-	bool offload;		   /* default yes */
-	enum fwd_df df;		   /* default set */
-	char *control;		   /* socket path; default /run/sojourn/control */
-	uint32_t control_mode;	   /* default 0660 */
-	char control_group[32];	   /* default "": root */
-	uint32_t mark;		   /* of our own packets; default 0x534a */
-	uint32_t table;		   /* routing table; default 434 */
-	uint16_t port;		   /* UDP encapsulation, local; default 4500 */
+	char user[32];		/* of the node process; default "nobody" */
+	char root[128];		/* it is confined to; default an empty directory made at start */
+	char tun[IF_NAMESIZE];	/* default "sojourn0" */
+	uint32_t mtu;		/* of outer packets; default 1500 */
+	bool offload;		/* default yes */
+	enum fwd_df df;		/* default set */
+	char *control;		/* socket path; default /run/sojourn/control */
+	uint32_t control_mode;	/* default 0660 */
+	char control_group[32]; /* default "": root */
+	uint32_t mark;		/* of our own packets; default 0x534a */
+	uint32_t table;		/* routing table; default 434 */
+	uint16_t port;		/* UDP encapsulation, local; default 4500 */
 	enum log_level log_level;
-	uint8_t home_agent_count;  /* inner addresses of the home server */
+	uint8_t home_agent_count; /* inner addresses of the home server */
 	struct addr home_agents[4];
 	/* home server */
 	uint8_t listen_count;
@@ -91,7 +91,7 @@ struct config {
 	uint8_t route_count; /* destinations through the tunnel; default everything */
 	struct prefix routes[CONFIG_LIST_MAX];
 	uint32_t probe_idle_ms, probe_spare_ms, initial_rto_ms; /* 1000, 20000, 250 */
-	bool has_home; /* section home */
+	bool has_home;						/* section home */
 	struct prefix home_prefix;
 	struct addr home_gateway;
 	char home_interface[IF_NAMESIZE];
@@ -108,7 +108,8 @@ void config_free(struct config *c); /* wipes keys */
 
 /* Same connection with the same keys, addresses and options (a reload leaves it alone). */
 bool config_connection_equal(const struct config_connection *a, const struct config_connection *b);
-bool config_terminal_equal(const struct config_terminal *a, const struct config_terminal *b); /* without connections */
+bool config_terminal_equal(const struct config_terminal *a,
+			   const struct config_terminal *b); /* without connections */
 /* What cannot be changed by a reload (role, tun, control, mark, ...): NULL or its name. */
 const char *config_fixed_difference(const struct config *a, const struct config *b);
 

@@ -86,7 +86,7 @@ static int item_parse(cfg_t *sec, cfg_opt_t *opt, const char *value, void *resul
 {
 	/* libconfuse does not look at the default of an option of our type: its number is free
 	 * to remember where the option was given first. */
-	if (!(opt->flags & CFGF_LIST)) {
+	if (opt->nvalues <= 1) { /* not a later value of a list */
 		if (opt->def.number) {
 			config_fail(parsing.r, sec->line,
 				    "%s is given twice (first in line %ld); remove one", opt->name,
