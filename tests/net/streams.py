@@ -64,8 +64,9 @@ class Measure:
 
 class Streams:
     def __init__(self, world: w.World, terminal: w.Terminal = w.ALICE, rate: int = 1000, size: int = 400,
-                 port: int = 7000, ipv6: bool = False, down: bool = True, up: bool = True):
+                 ipv6: bool = False, down: bool = True, up: bool = True):
         self.world = world
+        port = 7000 + terminal.index
         if ipv6:
             here, there = f"[{terminal.home6}]:{port}", f"[{w.HOST_X6}]:{port}"
         else:

@@ -8,7 +8,7 @@
      eth0                                       |
       |                                         +--- hs eth0  203.0.113.1, 2001:db8:1::1  (home server)
       |                                              hs eth1  10.1.0.1, fd00:1::1
-      +------------- home link -------------------------+     10.1.0.0/24, fd00:1::/64, DHCP .100-.150
+      +------------- home link -------------------------+     10.1.0.0/24 DHCP .100-.150, fd00:1::/64 RA
                          +------- x  10.1.0.2, fd00:1::2 (host X)
 
   mt2 wlan0 --- lan wifi      a second terminal behind the same NAT (on request)
@@ -444,13 +444,15 @@ class World:
             ip route add default via 2001:db8:1::fe
             """)
         self.sh("x", f"""
+            for where in all default eth0; do echo 0 >/proc/sys/net/ipv6/conf/$where/accept_ra; done
             ip addr add {HOST_X4}/24 dev eth0
             ip addr add {HOST_X6}/64 dev eth0
             ip link set eth0 up
             ip route add default via {HOME_AGENT4}
             ip route add default via {HOME_AGENT6}
             """)
-        self.dnsmasq("hs", "eth1", "--dhcp-range=10.1.0.100,10.1.0.150,1h", f"--dhcp-option=3,{HOME_AGENT4}")
+        self.dnsmasq("hs", "eth1", "--dhcp-range=10.1.0.100,10.1.0.150,1h", f"--dhcp-option=3,{HOME_AGENT4}",
+                     "--enable-ra", "--dhcp-range=fd00:1::,ra-only,64")
 
     def dnsmasq(self, name: str, interface: str, *options: str) -> None:
         pid_file = self.dir / f"dnsmasq-{name}.pid"
@@ -547,10 +549,10 @@ class World:
             self.link(node, "eth0", "homelink", "mt")
             self.sh("homelink", "ip link set mt master br0")
             self.sh(node, f"""
-                echo 1 >/proc/sys/net/ipv6/conf/eth1/disable_ipv6
+                for interface in eth0 eth1; do echo 1 >/proc/sys/net/ipv6/conf/$interface/disable_ipv6; done
                 ip link set dev eth0 address {hardware_address(terminal, "home")} up
                 """)
-            arguments += [f"--dhcp=eth0:{METRICS['eth0']}", "--ra=eth1"]
+            arguments += [f"--dhcp=eth0:{METRICS['eth0']}", "--ra=eth1", "--ra=eth0"]
         (self.dir / node).mkdir()
         self.spawn(node, [sys.executable, str(HERE / "supervisor.py"), "--log", str(self.events_path(node)),
                           "--run", str(self.dir / node), *arguments], log=self.dir / f"{node}-supervisor.log")
@@ -587,11 +589,12 @@ class World:
     def online_at(self, network: str, since_us: int, terminal: Terminal = ALICE) -> int | None:
         """When the interface had an address and a default route after since_us, or None."""
         interface, has_address, has_route = INTERFACES[network], False, False
+        family = 6 if network == "v6" else 4
         for e in self.events(terminal.node, since_us):
             if e["interface"] != interface:
                 continue
-            has_address = has_address or e["event"] == "address"
-            has_route = has_route or e["event"] == "route"
+            has_address = has_address or e["event"] == "address" and (":" in e["address"]) == (family == 6)
+            has_route = has_route or e["event"] == "route" and e["family"] == family
             if has_address and has_route:
                 return e["t_us"]
         return None
