@@ -1,0 +1,1078 @@
+/* SPDX-License-Identifier: MIT */
+/* The home server's rules of registration, as tables. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include "base/mem.h"
+#include "crypto/mac.h"
+#include "mobility/registrar.h"
+#include "wire/mip4.h"
+#include "wire/mip6.h"
+
+#define WALL	1700000000000000ull
+#define SPI_A	300u
+#define SPI_B	301u
+#define LIFE	600
+#define CONN_A0 1000u /* 1000, 1001, 1002: terminal A's; 2000: B's */
+#define CONN_B0 2000u
+
+static const uint8_t key_a[] = "key of a", key_b[] = "key of b";
+
+struct rig {
+	struct peer peer_a, peer_b;
+	struct conn_table *table;
+	struct moves *moves;
+	struct registrar *r;
+	struct conn *a[3], *b;
+	usec_t now_us;
+	/* what came out */
+	char trace[16]; /* order of calls: E epoch, B binding, R reply, D denial */
+	unsigned replies, changes;
+	bool hello, denial;
+	struct conn *reply_conn;
+	struct addr reply_src, reply_dst;
+	uint16_t reply_port;
+	uint8_t msg[512];
+	size_t len;
+	struct mip4_reply reply;
+	struct mip6_ack ack;
+	uint64_t epoch_number;
+	uint32_t epoch_sent;
+};
+
+static struct addr ip4(const char *text)
+{
+	struct addr a;
+	assert_int_equal(addr_parse(text, &a), 0);
+	return a;
+}
+
+static void trace(struct rig *g, char what)
+{
+	size_t n = strlen(g->trace);
+	if (n + 1 < sizeof(g->trace))
+		g->trace[n] = what;
+}
+
+static void keep(struct rig *g, struct conn *conn, const struct addr *src, const struct addr *dst,
+		 const uint8_t *msg, size_t len, bool hello, bool denial)
+{
+	trace(g, denial ? 'D' : 'R');
+	g->replies++;
+	g->hello = hello;
+	g->denial = denial;
+	g->reply_conn = conn;
+	g->reply_src = *src;
+	g->reply_dst = *dst;
+	g->len = len;
+	assert_true(len <= sizeof(g->msg));
+	memcpy(g->msg, msg, len);
+}
+
+static void on_reply4(void *ctx, struct conn *conn, const struct addr *src, const struct addr *dst,
+		      uint16_t port, const uint8_t *msg, size_t len, bool hello)
+{
+	struct rig *g = ctx;
+	keep(g, conn, src, dst, msg, len, hello, false);
+	g->reply_port = port;
+	assert_int_equal(mip4_read_reply(g->msg, g->len, &g->reply), MIP4_OK);
+}
+
+static void on_denial4(void *ctx, struct conn *conn, const struct addr *src, const struct addr *dst,
+		       uint16_t port, const uint8_t *msg, size_t len)
+{
+	struct rig *g = ctx;
+	keep(g, conn, src, dst, msg, len, false, true);
+	g->reply_port = port;
+	assert_int_equal(mip4_read_reply(g->msg, g->len, &g->reply), MIP4_OK);
+}
+
+static void on_reply6(void *ctx, struct conn *conn, const struct addr *src, const struct addr *dst,
+		      const uint8_t *msg, size_t len, bool hello)
+{
+	struct rig *g = ctx;
+	keep(g, conn, src, dst, msg, len, hello, false);
+	assert_true(mip6_read_ack(g->msg, g->len, src, dst, &g->ack));
+}
+
+static void on_denial6(void *ctx, struct conn *conn, const struct addr *src, const struct addr *dst,
+		       const uint8_t *msg, size_t len)
+{
+	struct rig *g = ctx;
+	keep(g, conn, src, dst, msg, len, false, true);
+	assert_true(mip6_read_ack(g->msg, g->len, src, dst, &g->ack));
+}
+
+static void on_binding(void *ctx, const struct binding *b)
+{
+	struct rig *g = ctx;
+	(void)b;
+	trace(g, 'B');
+	g->changes++;
+}
+
+static void on_epoch(void *ctx, struct conn *conn, uint64_t number)
+{
+	struct rig *g = ctx;
+	(void)conn;
+	trace(g, 'E');
+	g->epoch_number = number;
+}
+
+static uint32_t on_epoch_sent(void *ctx, struct conn *conn)
+{
+	(void)conn;
+	return ((struct rig *)ctx)->epoch_sent;
+}
+
+static void sa_retire(void *ctx, struct sa *sa)
+{
+	(void)ctx;
+	free(sa);
+}
+
+static struct conn *rig_conn(struct rig *g, const char *name, uint32_t spi, struct peer *peer)
+{
+	struct conn *c = mem_zalloc(sizeof(*c));
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	c->in = mem_zalloc(sizeof(*c->in));
+	c->out = mem_zalloc(sizeof(*c->out));
+	c->in->spi = spi;
+	c->out->spi = spi + 5000;
+	c->peer = peer;
+	c->state = CONN_READY;
+	assert_int_equal(conn_table_add(g->table, c), 0);
+	return c;
+}
+
+static struct registrar_terminal *rig_terminal(const char *name, struct peer *peer, uint32_t spi,
+					       const uint8_t *key, size_t key_len, uint8_t max)
+{
+	struct registrar_terminal *t = mem_zalloc(sizeof(*t));
+	(void)snprintf(t->name, sizeof(t->name), "%s", name);
+	t->mn_ha_spi = spi;
+	memcpy(t->mn_ha_key, key, key_len);
+	t->mn_ha_key_len = key_len;
+	t->lifetime_max_s = LIFE;
+	t->connections_max = max;
+	t->peer = peer;
+	return t;
+}
+
+static struct rig *rig_new(uint8_t max)
+{
+	struct rig *g = mem_zalloc(sizeof(*g));
+	g->now_us = 1000 * USEC_PER_SEC;
+	g->epoch_sent = 77;
+	g->table = conn_table_new(NULL, NULL);
+	conn_table_set_retire(g->table, sa_retire, NULL);
+	g->moves = moves_new();
+	struct registrar_ops ops = {.ctx = g,
+				    .send_reply4 = on_reply4,
+				    .send_reply6 = on_reply6,
+				    .send_denial4 = on_denial4,
+				    .send_denial6 = on_denial6,
+				    .binding_changed = on_binding,
+				    .epoch_accepted = on_epoch,
+				    .epoch_sent = on_epoch_sent};
+	struct addr agents[] = {ip4("10.0.0.1"), ip4("fd00::1")};
+	g->r = registrar_new(&ops, agents, 2, g->table, g->moves, NULL);
+	struct registrar_terminal *t =
+	    rig_terminal("a", &g->peer_a, SPI_A, key_a, sizeof(key_a), max);
+	t->home_count = 2;
+	t->homes[0] = ip4("10.0.0.9");
+	t->homes[1] = ip4("fd00::9");
+	assert_int_equal(registrar_add(g->r, t), 0);
+	t = rig_terminal("b", &g->peer_b, SPI_B, key_b, sizeof(key_b), max);
+	t->home_count = 1;
+	t->homes[0] = ip4("10.0.0.10");
+	assert_int_equal(registrar_add(g->r, t), 0);
+	g->a[0] = rig_conn(g, "a0", CONN_A0, &g->peer_a);
+	g->a[1] = rig_conn(g, "a1", CONN_A0 + 1, &g->peer_a);
+	g->a[2] = rig_conn(g, "a2", CONN_A0 + 2, &g->peer_a);
+	g->b = rig_conn(g, "b0", CONN_B0, &g->peer_b);
+	return g;
+}
+
+static void rig_free(struct rig *g)
+{
+	registrar_free(g->r);
+	conn_table_free(g->table);
+	moves_free(g->moves);
+	free(g);
+}
+
+static const struct binding *rig_binding(const struct rig *g, const char *home)
+{
+	struct addr a = ip4(home);
+	for (const struct binding *b = registrar_first(g->r); b; b = b->next)
+		if (addr_equal(&b->home, &a))
+			return b;
+	fail();
+	return NULL;
+}
+
+/* "a0+a1" */
+static const char *rig_bound(const struct rig *g, const char *home)
+{
+	static char text[200];
+	const struct binding *b = rig_binding(g, home);
+	text[0] = '\0';
+	for (uint8_t i = 0; i < b->count; i++) {
+		if (i)
+			strcat(text, "+");
+		strcat(text, b->conns[i]->name);
+		assert_int_equal(b->conns[i]->state, CONN_ACTIVE);
+		assert_true(atomic_load(&b->conns[i]->in->active));
+	}
+	return text;
+}
+
+static uint64_t id_at(const struct rig *g, int64_t off_us)
+{
+	return mip4_identification((uint64_t)((int64_t)(WALL + g->now_us) + off_us));
+}
+
+/* A request as terminal A would send it now. */
+static struct mip4_request request(struct rig *g)
+{
+	g->now_us += 1000;
+	struct mip4_request q = {
+	    .flags = MIP4_D | MIP4_T,
+	    .lifetime_s = 300,
+	    .home = {10, 0, 0, 9},
+	    .home_agent = {10, 0, 0, 1},
+	    .care_of = {192, 168, 1, 7},
+	    .identification = id_at(g, 0),
+	};
+	q.ext.has_auth = true;
+	q.ext.auth_spi = SPI_A;
+	return q;
+}
+
+static size_t seal(const struct mip4_request *q, const uint8_t *key, size_t key_len, uint8_t *msg)
+{
+	size_t auth_off;
+	size_t len = mip4_write_request(msg, 512, q, &auth_off);
+	assert_true(len > 0);
+	assert_int_equal(mac_compute(key, key_len, msg, auth_off, msg + auth_off), 0);
+	return len;
+}
+
+static void clear(struct rig *g)
+{
+	memset(g->trace, 0, sizeof(g->trace));
+	g->replies = g->changes = 0;
+	g->hello = g->denial = false;
+}
+
+static void give(struct rig *g, struct conn *conn, const uint8_t *msg, size_t len, bool hello)
+{
+	clear(g);
+	struct registrar_arrival a = {.conn = conn,
+				      .src = ip4("10.0.0.9"),
+				      .dst = ip4("10.0.0.1"),
+				      .hello = hello,
+				      .number = hello ? space_hello_number(0x1234) : 5,
+				      .now_us = g->now_us,
+				      .wall_us = WALL + g->now_us};
+	registrar_request4(g->r, &a, 4340, msg, len);
+}
+
+static int ask(struct rig *g, struct conn *conn, const struct mip4_request *q)
+{
+	uint8_t msg[512];
+	give(g, conn, msg, seal(q, key_a, sizeof(key_a), msg), false);
+	return g->replies ? g->reply.code : -1;
+}
+
+/* --- RFC 5944 */
+
+static void first_request_makes_the_connection_active(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	assert_string_equal(g->trace, "BR");
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	assert_ptr_equal(g->reply_conn, g->a[0]);
+	assert_int_equal(g->reply_port, 4340);
+	assert_int_equal(g->reply.lifetime_s, 300);
+	assert_int_equal(g->reply.identification, q.identification);
+	assert_memory_equal(g->reply.home, q.home, 4);
+	assert_memory_equal(g->reply.home_agent, q.home_agent, 4);
+	uint8_t mac[MAC_LEN];
+	assert_true(g->reply.ext.has_auth);
+	assert_int_equal(g->reply.ext.auth_spi, SPI_A);
+	assert_int_equal(mac_compute(key_a, sizeof(key_a), g->msg, g->reply.ext.auth_covers, mac),
+			 0);
+	assert_memory_equal(mac, g->reply.ext.auth, MAC_LEN);
+	const struct move *mv = moves_at(g->moves, 0);
+	assert_non_null(mv);
+	assert_int_equal(mv->kind, MOVE_START);
+	assert_string_equal(mv->to, "a0");
+	assert_true(mv->done);
+	assert_int_equal(mv->signalling_packets, 2);
+	rig_free(g);
+}
+
+static void a_refresh_publishes_nothing(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	usec_t expires = rig_binding(g, "10.0.0.9")->expires_us;
+	g->now_us += 10 * USEC_PER_SEC;
+	q = request(g);
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	assert_string_equal(g->trace, "R");
+	assert_int_equal(rig_binding(g, "10.0.0.9")->expires_us,
+			 expires + 10 * USEC_PER_SEC + 1000);
+	assert_null(moves_at(g->moves, 1));
+	rig_free(g);
+}
+
+static void a_move_leaves_the_old_one_ready(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	(void)ask(g, g->a[0], &q);
+	q = request(g);
+	assert_int_equal(ask(g, g->a[1], &q), MIP4_ACCEPTED);
+	assert_string_equal(g->trace, "BR");
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a1");
+	assert_int_equal(g->a[0]->state, CONN_READY);
+	assert_false(atomic_load(&g->a[0]->in->active));
+	assert_string_equal(moves_at(g->moves, 1)->from, "a0");
+	assert_string_equal(moves_at(g->moves, 1)->to, "a1");
+	rig_free(g);
+}
+
+struct denial_case {
+	const char *name;
+	int code; /* -1: no reply at all */
+	void (*spoil)(struct rig *g, struct mip4_request *q);
+	bool key_of_b;
+	bool on_b;
+};
+
+static void spoil_nothing(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	(void)q;
+}
+static void spoil_home(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	q->home[3] = 10;
+}
+static void spoil_home_unknown(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	q->home[3] = 99;
+}
+static void spoil_agent(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	q->home_agent[3] = 2;
+}
+static void spoil_agent_any(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	memset(q->home_agent, 0, 4);
+}
+static void spoil_agent_broadcast(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	memset(q->home_agent, 255, 4);
+}
+static void spoil_spi(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	q->ext.auth_spi = SPI_B;
+}
+static void spoil_slow(struct rig *g, struct mip4_request *q)
+{
+	q->identification = id_at(g, -8100000);
+}
+static void spoil_slow_enough(struct rig *g, struct mip4_request *q)
+{
+	q->identification = id_at(g, -6000000);
+}
+static void spoil_fast(struct rig *g, struct mip4_request *q)
+{
+	q->identification = id_at(g, 8100000);
+}
+static void spoil_fast_enough(struct rig *g, struct mip4_request *q)
+{
+	q->identification = id_at(g, 6000000);
+}
+static void spoil_zero(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	q->identification = 0;
+}
+static void spoil_spis(struct rig *g, struct mip4_request *q)
+{
+	(void)g;
+	q->ext.has_connections = true;
+	q->ext.spi_count = 2;
+	q->ext.spis[0] = CONN_B0;
+	q->ext.spis[1] = 4711;
+}
+
+static void every_denial(void **state)
+{
+	(void)state;
+	static const struct denial_case cases[] = {
+	    {"nothing wrong", 0, spoil_nothing, false, false},
+	    {"home address of another terminal", 129, spoil_home, false, false},
+	    {"home address of nobody", 129, spoil_home_unknown, false, false},
+	    {"key of another terminal", 131, spoil_nothing, true, false},
+	    {"SPI of another terminal", 131, spoil_spi, false, false},
+	    {"another's SPI and key on our connection", 131, spoil_spi, true, false},
+	    {"our request on another's connection", 131, spoil_nothing, false, true},
+	    {"unknown home agent", 136, spoil_agent, false, false},
+	    {"any home agent", 0, spoil_agent_any, false, false},
+	    {"home agent by broadcast", 0, spoil_agent_broadcast, false, false},
+	    {"clock slow", 133, spoil_slow, false, false},
+	    {"clock a little slow", 0, spoil_slow_enough, false, false},
+	    {"clock fast", 133, spoil_fast, false, false},
+	    {"clock a little fast", 0, spoil_fast_enough, false, false},
+	    {"identification zero", 133, spoil_zero, false, false},
+	    {"only connections of others", 129, spoil_spis, false, false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct denial_case *c = &cases[i];
+		struct rig *g = rig_new(1);
+		struct mip4_request q = request(g);
+		c->spoil(g, &q);
+		uint8_t msg[512];
+		size_t len = c->key_of_b ? seal(&q, key_b, sizeof(key_b), msg)
+					 : seal(&q, key_a, sizeof(key_a), msg);
+		give(g, c->on_b ? g->b : g->a[0], msg, len, false);
+		int code = g->replies ? g->reply.code : -1;
+		if (code != c->code)
+			fail_msg("%s: code %d", c->name, code);
+		if (code) {
+			assert_string_equal(g->trace, "R");
+			assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+			assert_int_equal(g->a[0]->state, CONN_READY);
+			assert_int_equal(registrar_find(g->r, "a")->last_identification, 0);
+			assert_int_equal(registrar_counters(g->r)->denied[code], 1);
+			assert_null(moves_at(g->moves, 0));
+			/* Signed for the terminal that the connection belongs to. */
+			uint8_t mac[MAC_LEN];
+			const uint8_t *key = c->on_b ? key_b : key_a;
+			assert_int_equal(g->reply.ext.auth_spi, c->on_b ? SPI_B : SPI_A);
+			assert_int_equal(
+			    mac_compute(key, sizeof(key_a), g->msg, g->reply.ext.auth_covers, mac),
+			    0);
+			assert_memory_equal(mac, g->reply.ext.auth, MAC_LEN);
+		}
+		rig_free(g);
+	}
+}
+
+static void the_right_home_agent_comes_with_136(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	q.home_agent[3] = 2;
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_UNKNOWN_HOME_AGENT);
+	assert_memory_equal(g->reply.home_agent, ((uint8_t[]){10, 0, 0, 1}), 4);
+	rig_free(g);
+}
+
+static void code_133_tells_our_time(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	q.identification = 0x1122334455667788u;
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ID_MISMATCH);
+	assert_int_equal((uint32_t)g->reply.identification, 0x55667788u);
+	assert_int_equal(g->reply.identification >> 32, id_at(g, 0) >> 32);
+	rig_free(g);
+}
+
+static void nothing_is_accepted_twice(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request first = request(g), second = request(g);
+	assert_int_equal(ask(g, g->a[0], &second), MIP4_ACCEPTED);
+	assert_int_equal(ask(g, g->a[1], &second), MIP4_ID_MISMATCH);
+	assert_int_equal(ask(g, g->a[1], &first), MIP4_ID_MISMATCH);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	/* Also not by the other of two home addresses, nor after a denial in between. */
+	struct mip4_request bad = request(g);
+	bad.home_agent[3] = 2;
+	assert_int_equal(ask(g, g->a[1], &bad), MIP4_UNKNOWN_HOME_AGENT);
+	assert_int_equal(ask(g, g->a[1], &second), MIP4_ID_MISMATCH);
+	rig_free(g);
+}
+
+static void forms(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	uint8_t msg[512];
+	size_t len = seal(&q, key_a, sizeof(key_a), msg);
+	for (size_t n = 0; n < len; n++) {
+		give(g, g->a[0], msg, n, false);
+		if (g->replies && g->reply.code < 128)
+			fail_msg("accepted %zu of %zu octets", n, len);
+		assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	}
+	for (size_t bit = 0; bit < len * 8; bit++) {
+		msg[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		give(g, g->a[0], msg, len, false);
+		if (g->replies && g->reply.code < 128)
+			fail_msg("accepted with bit %zu flipped", bit);
+		msg[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	assert_int_equal(g->changes, 0);
+	give(g, g->a[0], msg, len, false);
+	assert_int_equal(g->reply.code, MIP4_ACCEPTED);
+	rig_free(g);
+}
+
+/* An extension in front of the authentication extension, which covers it. */
+static size_t with_extension(struct rig *g, const uint8_t *ext, size_t ext_len, uint8_t *msg)
+{
+	struct mip4_request q = request(g);
+	uint8_t plain[512];
+	size_t auth_off;
+	size_t len = mip4_write_request(plain, sizeof(plain), &q, &auth_off);
+	memcpy(msg, plain, MIP4_REQUEST_LEN);
+	memcpy(msg + MIP4_REQUEST_LEN, ext, ext_len);
+	memcpy(msg + MIP4_REQUEST_LEN + ext_len, plain + MIP4_REQUEST_LEN, len - MIP4_REQUEST_LEN);
+	auth_off += ext_len;
+	assert_int_equal(mac_compute(key_a, sizeof(key_a), msg, auth_off, msg + auth_off), 0);
+	return len + ext_len;
+}
+
+static void extensions(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		uint8_t bytes[16];
+		size_t len;
+		int code;
+	} cases[] = {
+	    {"unknown 0-127: silence", {99, 2, 0, 0}, 4, -1},
+	    {"unknown 128-255: skipped", {200, 2, 0, 0}, 4, 0},
+	    {"critical vendor of somebody", {38, 0, 0, 8, 0, 0, 1, 1, 0, 9, 0, 0}, 12, 141},
+	    {"critical vendor of ours, unknown type",
+	     {38, 0, 0, 8, 0, 0, 0x7e, 0xd9, 0, 99, 0, 0},
+	     12,
+	     141},
+	    {"normal vendor of somebody: skipped", {134, 8, 0, 0, 0, 0, 1, 1, 0, 9}, 10, 0},
+	    {"longer than the message", {200, 255, 0, 0}, 4, 134},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig *g = rig_new(1);
+		uint8_t msg[512];
+		size_t len = with_extension(g, cases[i].bytes, cases[i].len, msg);
+		give(g, g->a[0], msg, len, false);
+		int code = g->replies ? g->reply.code : -1;
+		if (code != cases[i].code)
+			fail_msg("%s: code %d", cases[i].name, code);
+		assert_int_equal(registrar_counters(g->r)->silent, code == -1);
+		rig_free(g);
+	}
+}
+
+static void a_connection_of_no_terminal_gets_no_reply(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	g->b->peer = NULL;
+	struct mip4_request q = request(g);
+	assert_int_equal(ask(g, g->b, &q), -1);
+	assert_int_equal(registrar_counters(g->r)->silent, 1);
+	rig_free(g);
+}
+
+static void lifetimes(void **state)
+{
+	(void)state;
+	static const struct {
+		uint16_t asked, most, granted;
+	} cases[] = {
+	    {300, 600, 300},   {600, 600, 600},	      {601, 600, 600},
+	    {65535, 600, 600}, {65535, 65535, 65535}, {1, 600, 1},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig *g = rig_new(1);
+		registrar_find(g->r, "a")->lifetime_max_s = cases[i].most;
+		struct mip4_request q = request(g);
+		q.lifetime_s = cases[i].asked;
+		assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+		assert_int_equal(g->reply.lifetime_s, cases[i].granted);
+		usec_t end = g->now_us + (usec_t)cases[i].granted * USEC_PER_SEC;
+		bool infinite = cases[i].granted == 65535;
+		assert_int_equal(registrar_tick(g->r, g->now_us), infinite ? USEC_NEVER : end);
+		rig_free(g);
+	}
+}
+
+static void a_binding_expires(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	(void)ask(g, g->a[0], &q);
+	usec_t end = g->now_us + 300 * USEC_PER_SEC;
+	clear(g);
+	assert_int_equal(registrar_tick(g->r, end - 1), end);
+	assert_int_equal(g->changes, 0);
+	assert_int_equal(registrar_tick(g->r, end), USEC_NEVER);
+	assert_string_equal(g->trace, "B");
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	assert_int_equal(g->a[0]->state, CONN_READY);
+	assert_false(atomic_load(&g->a[0]->in->active));
+	assert_int_equal(registrar_counters(g->r)->expired, 1);
+	rig_free(g);
+}
+
+static void deregistration(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(3);
+	struct mip4_request q;
+	for (int i = 0; i < 3; i++) {
+		q = request(g);
+		q.flags |= MIP4_S;
+		assert_int_equal(ask(g, g->a[i], &q), MIP4_ACCEPTED);
+	}
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0+a1+a2");
+	/* The connection it came on. */
+	q = request(g);
+	q.lifetime_s = 0;
+	assert_int_equal(ask(g, g->a[1], &q), MIP4_ACCEPTED);
+	assert_int_equal(g->reply.lifetime_s, 0);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0+a2");
+	/* One that is named. */
+	q = request(g);
+	q.lifetime_s = 0;
+	q.ext.has_connections = true;
+	q.ext.spi_count = 1;
+	q.ext.spis[0] = CONN_A0 + 2;
+	assert_int_equal(ask(g, g->a[1], &q), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	/* Everything: the care-of address is the home address. */
+	q = request(g);
+	q.lifetime_s = 0;
+	memcpy(q.care_of, q.home, 4);
+	assert_int_equal(ask(g, g->a[2], &q), MIP4_ACCEPTED);
+	assert_string_equal(g->trace, "BR");
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	assert_int_equal(registrar_tick(g->r, g->now_us + 1), USEC_NEVER);
+	/* Once more: nothing to do, and that is fine. */
+	q = request(g);
+	q.lifetime_s = 0;
+	assert_int_equal(ask(g, g->a[2], &q), MIP4_ACCEPTED);
+	assert_string_equal(g->trace, "R");
+	assert_int_equal(registrar_counters(g->r)->deregistrations, 4);
+	rig_free(g);
+}
+
+static void simultaneous(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	q.flags |= MIP4_S;
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED_NO_SIMULTANEOUS);
+	q = request(g);
+	q.flags |= MIP4_S;
+	assert_int_equal(ask(g, g->a[1], &q), MIP4_ACCEPTED_NO_SIMULTANEOUS);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a1");
+	rig_free(g);
+
+	g = rig_new(2);
+	for (int i = 0; i < 3; i++) {
+		q = request(g);
+		q.flags |= MIP4_S;
+		assert_int_equal(ask(g, g->a[i], &q), i < 2 ? 0 : MIP4_TOO_MANY_BINDINGS);
+	}
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0+a1");
+	assert_int_equal(g->a[2]->state, CONN_READY);
+	q = request(g);
+	assert_int_equal(ask(g, g->a[2], &q), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a2");
+	rig_free(g);
+}
+
+static void named_connections(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		uint8_t max, op, count;
+		uint32_t spis[4];
+		int code;
+		uint8_t results[4];
+		const char *bound; /* a0 is active before */
+	} cases[] = {
+	    {"replace by two", 3, 0, 2, {1001, 1002}, 0, {0, 0}, "a1+a2"},
+	    {"add two", 3, 1, 2, {1001, 1002}, 0, {0, 0}, "a0+a1+a2"},
+	    {"add what is there", 3, 1, 1, {1000}, 0, {0}, "a0"},
+	    {"remove the one", 3, 2, 1, {1000}, 0, {0}, ""},
+	    {"remove what is not active", 3, 2, 1, {1001}, 0, {0}, "a0"},
+	    {"one of another terminal", 3, 0, 2, {1001, 2000}, 0, {0, 129}, "a1"},
+	    {"one of nobody", 3, 1, 2, {9, 1002}, 0, {129, 0}, "a0+a2"},
+	    {"all wrong", 3, 0, 2, {2000, 9}, 129, {129, 129}, "a0"},
+	    {"the limit", 2, 1, 2, {1001, 1002}, 0, {0, 135}, "a0+a1"},
+	    {"only beyond the limit", 1, 1, 1, {1001}, 135, {135}, "a0"},
+	    {"named twice", 3, 0, 2, {1001, 1001}, 0, {0, 0}, "a1"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig *g = rig_new(cases[i].max);
+		struct mip4_request q = request(g);
+		(void)ask(g, g->a[0], &q);
+		q = request(g);
+		q.ext.has_connections = true;
+		q.ext.op = cases[i].op;
+		q.ext.spi_count = cases[i].count;
+		memcpy(q.ext.spis, cases[i].spis, sizeof(cases[i].spis));
+		int code = ask(g, g->a[0], &q);
+		if (code != cases[i].code || strcmp(rig_bound(g, "10.0.0.9"), cases[i].bound) != 0)
+			fail_msg("%s: code %d, bound %s", cases[i].name, code,
+				 rig_bound(g, "10.0.0.9"));
+		assert_int_equal(g->reply.ext.result_count, cases[i].count);
+		for (int j = 0; j < cases[i].count; j++) {
+			assert_int_equal(g->reply.ext.results[j].spi, cases[i].spis[j]);
+			assert_int_equal(g->reply.ext.results[j].code, cases[i].results[j]);
+		}
+		rig_free(g);
+	}
+}
+
+/* --- hello */
+
+static void hello(void **state)
+{
+	(void)state;
+	static const struct {
+		bool has_epoch;
+		uint32_t epoch;
+		bool want; /* the reply is a hello: they cannot follow our epoch 77 */
+	} cases[] = {
+	    {false, 0, false}, {true, 77, false}, {true, 76, false},
+	    {true, 0, true},   {true, 78, true},  {true, 5, true},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int came = 0; came < 2; came++) {
+			struct rig *g = rig_new(1);
+			struct mip4_request q = request(g);
+			q.ext.has_epoch = cases[i].has_epoch;
+			q.ext.epoch = cases[i].epoch;
+			uint8_t msg[512];
+			size_t len = seal(&q, key_a, sizeof(key_a), msg);
+			give(g, g->a[0], msg, len, came);
+			assert_int_equal(g->reply.code, MIP4_ACCEPTED);
+			assert_int_equal(g->hello, cases[i].want);
+			assert_string_equal(g->trace, came ? "EBR" : "BR");
+			assert_int_equal(g->epoch_number, came ? space_hello_number(0x1234) : 0);
+			/* The same again is denied, and begins no epoch on either side. */
+			give(g, g->a[1], msg, len, came);
+			assert_int_equal(g->reply.code, MIP4_ID_MISMATCH);
+			assert_false(g->hello);
+			assert_string_equal(g->trace, cases[i].want || came ? "D" : "R");
+			rig_free(g);
+		}
+}
+
+static void epoch_zero_of_ours_is_unknown_too(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	g->epoch_sent = 0;
+	struct mip4_request q = request(g);
+	q.ext.has_epoch = true;
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	assert_true(g->hello);
+	rig_free(g);
+}
+
+/* --- RFC 6275 */
+
+static int update(struct rig *g, struct conn *conn, const char *src, const char *dst,
+		  const struct mip6_update *u, uint32_t hello_epoch)
+{
+	clear(g);
+	struct registrar_arrival a = {.conn = conn,
+				      .src = ip4(src),
+				      .dst = ip4(dst),
+				      .hello = hello_epoch != 0,
+				      .number = space_hello_number(hello_epoch),
+				      .now_us = g->now_us,
+				      .wall_us = WALL + g->now_us};
+	uint8_t msg[512];
+	size_t len = mip6_write_update(msg, sizeof(msg), &a.src, &a.dst, u);
+	assert_true(len > 0);
+	registrar_request6(g->r, &a, msg, len);
+	return g->replies ? g->ack.status : -1;
+}
+
+static void update_rules(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *src, *dst;
+		uint16_t flags;
+		bool on_b;
+		int status;
+	} cases[] = {
+	    {"right", "fd00::9", "fd00::1", MIP6_A | MIP6_H, false, 0},
+	    {"no acknowledgement wanted", "fd00::9", "fd00::1", MIP6_H, false, -1},
+	    {"another's home", "fd00::10", "fd00::1", MIP6_A | MIP6_H, false, 129},
+	    {"on another's connection", "fd00::9", "fd00::1", MIP6_A | MIP6_H, true, 129},
+	    {"not a home registration", "fd00::9", "fd00::1", MIP6_A, false, 131},
+	    {"not our address", "fd00::9", "fd00::2", MIP6_A | MIP6_H, false, 133},
+	    {"denied though not asked", "fd00::9", "fd00::2", MIP6_H, false, 133},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig *g = rig_new(1);
+		struct mip6_update u = {.sequence = 7, .flags = cases[i].flags, .lifetime_4s = 75};
+		int status =
+		    update(g, cases[i].on_b ? g->b : g->a[0], cases[i].src, cases[i].dst, &u, 0);
+		if (status != cases[i].status)
+			fail_msg("%s: status %d", cases[i].name, status);
+		assert_string_equal(rig_bound(g, "fd00::9"), status <= 0 ? "a0" : "");
+		if (status == 0) {
+			assert_string_equal(g->trace, "BR");
+			assert_int_equal(g->ack.sequence, 7);
+			assert_int_equal(g->ack.lifetime_4s, 75);
+		}
+		rig_free(g);
+	}
+}
+
+static void update_sequence(void **state)
+{
+	(void)state;
+	static const struct {
+		uint16_t sequence;
+		int status;
+		uint16_t told;
+	} steps[] = {
+	    {0xfff0, 0, 0xfff0}, {0xfff0, 135, 0xfff0}, {0xffef, 135, 0xfff0},
+	    {5, 0, 5}, /* past the wrap */
+	    {0xfff1, 135, 5},	 {0x8005, 135, 5},	{0x8004, 0, 0x8004},
+	};
+	struct rig *g = rig_new(1);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct mip6_update u = {
+		    .sequence = steps[i].sequence, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75};
+		assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, 0), steps[i].status);
+		assert_int_equal(g->ack.sequence, steps[i].told);
+	}
+	rig_free(g);
+}
+
+static void update_hello(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	uint32_t clock_s = (uint32_t)((WALL + g->now_us) / USEC_PER_SEC);
+	struct mip6_update u = {
+	    .sequence = 500, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75, .has_epoch = true};
+	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, clock_s), 0);
+	assert_string_equal(g->trace, "EBR");
+	assert_true(g->hello);
+	/* A restart: the sequence begins anew, the epoch does not. */
+	u.sequence = 3;
+	assert_int_equal(update(g, g->a[1], "fd00::9", "fd00::1", &u, clock_s + 1), 0);
+	assert_string_equal(rig_bound(g, "fd00::9"), "a1");
+	/* Replays and clocks far off change nothing; our time is told. */
+	static const int32_t stale[] = {1, 0, -5, -1000, 8, 1000};
+	for (size_t i = 0; i < ARRAY_LEN(stale); i++) {
+		u.sequence++;
+		assert_int_equal(
+		    update(g, g->a[0], "fd00::9", "fd00::1", &u, clock_s + (uint32_t)stale[i]),
+		    128);
+		assert_string_equal(g->trace, "D");
+		assert_int_equal(g->ack.result_count, 1);
+		assert_int_equal(g->ack.results[0].code, MIP4_ID_MISMATCH);
+		assert_int_equal(g->ack.results[0].spi, clock_s + 2);
+		assert_string_equal(rig_bound(g, "fd00::9"), "a1");
+	}
+	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, clock_s + 2), 0);
+	rig_free(g);
+}
+
+static void update_lifetimes(void **state)
+{
+	(void)state;
+	static const struct {
+		uint16_t asked, most_s, granted;
+	} cases[] = {
+	    {75, 600, 75}, {150, 600, 150},	  {151, 600, 150},
+	    {1, 3, 1},	   {65535, 65535, 65535}, {65534, 65535, 16383},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig *g = rig_new(1);
+		registrar_find(g->r, "a")->lifetime_max_s = cases[i].most_s;
+		struct mip6_update u = {
+		    .sequence = 1, .flags = MIP6_A | MIP6_H, .lifetime_4s = cases[i].asked};
+		assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, 0), 0);
+		assert_int_equal(g->ack.lifetime_4s, cases[i].granted);
+		rig_free(g);
+	}
+}
+
+static void update_deregisters(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(2);
+	struct mip6_update u = {.sequence = 1,
+				.flags = MIP6_A | MIP6_H,
+				.lifetime_4s = 75,
+				.has_connections = true,
+				.spi_count = 2,
+				.spis = {CONN_A0, CONN_A0 + 1}};
+	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, 0), 0);
+	assert_string_equal(rig_bound(g, "fd00::9"), "a0+a1");
+	struct mip6_update one = {.sequence = 2,
+				  .flags = MIP6_A | MIP6_H,
+				  .has_care_of = true,
+				  .care_of = ip4("2001:db8::5")};
+	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &one, 0), 0);
+	assert_string_equal(rig_bound(g, "fd00::9"), "a1");
+	struct mip6_update all = {.sequence = 3,
+				  .flags = MIP6_A | MIP6_H,
+				  .has_care_of = true,
+				  .care_of = ip4("fd00::9")};
+	assert_int_equal(update(g, g->a[2], "fd00::9", "fd00::1", &all, 0), 0);
+	assert_string_equal(rig_bound(g, "fd00::9"), "");
+	assert_int_equal(g->ack.lifetime_4s, 0);
+	rig_free(g);
+}
+
+/* --- the rest */
+
+static void a_connection_that_is_gone_leaves_every_binding(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(2);
+	struct mip4_request q = request(g);
+	(void)ask(g, g->a[0], &q);
+	q = request(g);
+	q.flags |= MIP4_S;
+	(void)ask(g, g->a[1], &q);
+	struct mip6_update u = {.sequence = 1, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75};
+	(void)update(g, g->a[0], "fd00::9", "fd00::1", &u, 0);
+	clear(g);
+	registrar_conn_gone(g->r, g->a[0], g->now_us);
+	assert_string_equal(g->trace, "BB");
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a1");
+	assert_string_equal(rig_bound(g, "fd00::9"), "");
+	assert_int_equal(g->a[0]->state, CONN_READY);
+	clear(g);
+	registrar_conn_gone(g->r, g->a[0], g->now_us);
+	assert_string_equal(g->trace, "");
+	rig_free(g);
+}
+
+static void two_homes_on_one_connection(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	(void)ask(g, g->a[0], &q);
+	struct mip6_update u = {.sequence = 1, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75};
+	(void)update(g, g->a[0], "fd00::9", "fd00::1", &u, 0);
+	/* One move on the timeline, not two. */
+	assert_non_null(moves_at(g->moves, 0));
+	assert_null(moves_at(g->moves, 1));
+	q = request(g);
+	(void)ask(g, g->a[1], &q);
+	/* Still active for the other. */
+	assert_int_equal(g->a[0]->state, CONN_ACTIVE);
+	assert_true(atomic_load(&g->a[0]->in->active));
+	rig_free(g);
+}
+
+static void what_is_taken_is_refused(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct peer peer = {0};
+	struct registrar_terminal *t = rig_terminal("c", &peer, SPI_A, key_a, sizeof(key_a), 1);
+	t->home_count = 1;
+	t->homes[0] = ip4("10.0.0.11");
+	assert_int_equal(registrar_add(g->r, t), -EEXIST);
+	t->mn_ha_spi = 400;
+	t->homes[0] = ip4("10.0.0.10");
+	assert_int_equal(registrar_add(g->r, t), -EEXIST);
+	t->homes[0] = ip4("10.0.0.11");
+	assert_int_equal(registrar_add(g->r, t), 0);
+	assert_ptr_equal(registrar_find(g->r, "c"), t);
+	rig_free(g);
+}
+
+static void a_removed_terminal_takes_its_bindings_along(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request q = request(g);
+	(void)ask(g, g->a[0], &q);
+	clear(g);
+	registrar_remove(g->r, registrar_find(g->r, "a"));
+	assert_string_equal(g->trace, "B");
+	assert_null(registrar_find(g->r, "a"));
+	assert_non_null(registrar_find(g->r, "b"));
+	assert_int_equal(g->a[0]->state, CONN_READY);
+	assert_null(registrar_first(g->r)->next);
+	q = request(g);
+	assert_int_equal(ask(g, g->a[0], &q), -1);
+	rig_free(g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(first_request_makes_the_connection_active),
+	    cmocka_unit_test(a_refresh_publishes_nothing),
+	    cmocka_unit_test(a_move_leaves_the_old_one_ready),
+	    cmocka_unit_test(every_denial),
+	    cmocka_unit_test(the_right_home_agent_comes_with_136),
+	    cmocka_unit_test(code_133_tells_our_time),
+	    cmocka_unit_test(nothing_is_accepted_twice),
+	    cmocka_unit_test(forms),
+	    cmocka_unit_test(extensions),
+	    cmocka_unit_test(a_connection_of_no_terminal_gets_no_reply),
+	    cmocka_unit_test(lifetimes),
+	    cmocka_unit_test(a_binding_expires),
+	    cmocka_unit_test(deregistration),
+	    cmocka_unit_test(simultaneous),
+	    cmocka_unit_test(named_connections),
+	    cmocka_unit_test(hello),
+	    cmocka_unit_test(epoch_zero_of_ours_is_unknown_too),
+	    cmocka_unit_test(update_rules),
+	    cmocka_unit_test(update_sequence),
+	    cmocka_unit_test(update_hello),
+	    cmocka_unit_test(update_lifetimes),
+	    cmocka_unit_test(update_deregisters),
+	    cmocka_unit_test(a_connection_that_is_gone_leaves_every_binding),
+	    cmocka_unit_test(two_homes_on_one_connection),
+	    cmocka_unit_test(what_is_taken_is_refused),
+	    cmocka_unit_test(a_removed_terminal_takes_its_bindings_along),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
