@@ -363,9 +363,10 @@ static void test_ncast(void **state)
 	for (int lost = 0; lost < 3; lost++) { /* nothing, the first, the second connection */
 		struct rig_config c = {.sas = 2};
 		struct rig *r = rig_new(&c);
-		struct path *narrow = rig_path(r, 0, 1);
+		unsigned which = (unsigned)lost & 1;
+		struct path *narrow = rig_path(r, 0, which);
 		narrow->mtu = 1000;
-		sa_set_path(r->node[0].out[1], narrow);
+		sa_set_path(r->node[0].out[which], narrow);
 		size_t len = bulk(p, 4, true, 1, 20000);
 		rig_frame(&r->node[0], p, len)->vh = rig_gso(p, len, 1400);
 		len = rig_udp(p, 4, true, 50, 3);

@@ -107,8 +107,10 @@ static void test_narrow_ipv6(void **state)
 	(void)state;
 	struct rig_config c = {.mtu = 1280};
 	struct rig *r = rig_new(&c);
-	send_udp(r, 6, 1280 - 48);
-	send_udp(r, 6, 1280 - 48);
+	size_t len = rig_udp(p, 6, true, 1280 - 48, 1);
+	rig_frame(&r->node[0], p, len);
+	rig_frame(&r->node[0], p, len);
+	rig_run_tun(r, 0);
 	send_udp(r, 6, 1281 - 48);
 	send_udp(r, 6, 100);
 	const struct rig_list *sent = &r->node[0].sent;
