@@ -194,6 +194,7 @@ static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_
 	e->number = in->number;
 	e->src = *src;
 	e->sock = f->in.sock;
+	e->sock = f->in.sock;
 	e->tos = in->dgram->tos;
 	fwd_event_push(f);
 	sa->moved_path = path;
@@ -260,6 +261,7 @@ static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_
 	e->hello = in->hello;
 	e->number = in->number;
 	e->src = in->dgram->src;
+	e->sock = f->in.sock;
 	e->sock = f->in.sock;
 	e->tos = in->dgram->tos;
 	e->len = (uint16_t)len;
@@ -391,6 +393,7 @@ unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us)
 	if (n <= 0)
 		return 0;
 	fwd_add(&f->stats.in_recvs, (uint64_t)n);
+	f->in.sock = sock;
 	f->in.sock = sock;
 	for (int i = 0; i < n; i++) {
 		const struct fwd_dgram *d = &f->dgrams[i];

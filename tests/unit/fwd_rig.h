@@ -26,6 +26,7 @@
 
 #define RIG_UNUSED __attribute__((unused))
 #define RIG_MAX	   4096
+#define RIG_SOCK   3
 #define RIG_SAS	   2
 
 struct rig_packet {
@@ -145,7 +146,7 @@ static RIG_UNUSED int rig_tun_write(void *ctx, struct fwd_write *writes, int n)
 static RIG_UNUSED int rig_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
 {
 	struct rig_node *node = ctx;
-	(void)sock;
+	assert_int_equal(sock, RIG_SOCK);
 	int i = 0;
 	for (; i < n && node->inbox.taken < node->inbox.count; i++) {
 		const struct rig_packet *p = &node->inbox.at[node->inbox.taken++];
@@ -364,7 +365,7 @@ static RIG_UNUSED void rig_run_tun(struct rig *r, int node)
 
 static RIG_UNUSED void rig_receive(struct rig *r, int node)
 {
-	while (fwd_run_sock(r->node[node].f, 0, !r->cfg.native, r->now) > 0)
+	while (fwd_run_sock(r->node[node].f, RIG_SOCK, !r->cfg.native, r->now) > 0)
 		;
 }
 

@@ -30,6 +30,7 @@ static void test_registration(void **state)
 			struct endpoint src = rig_outer(r, 0, 0);
 			assert_int_equal(e->spi, r->node[1].in[0]->spi);
 			assert_int_equal(e->number, 77);
+			assert_int_equal(e->sock, RIG_SOCK);
 			assert_false(e->hello);
 			assert_false(e->outbound);
 			assert_true(endpoint_equal(&e->src, &src));
@@ -145,6 +146,7 @@ static void test_moved(void **state)
 	const struct fwd_event *e = rig_next_event(r, FWD_EV_MOVED);
 	assert_true(endpoint_equal(&e->src, &other));
 	assert_int_equal(e->number, 4);
+	assert_int_equal(e->sock, RIG_SOCK);
 	assert_int_equal(e->spi, sa->spi);
 	fwd_event_done(r->node[1].f);
 	rig_no_event(r);

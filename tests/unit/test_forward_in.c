@@ -143,7 +143,7 @@ static void test_wrong_form(void **state)
 		struct rig_config c = {.native = native};
 		struct rig *r = rig_new(&c);
 		rig_put(r, 1, rig_seal_udp(r, 4, 20));
-		assert_int_equal(fwd_run_sock(r->node[1].f, 0, native, r->now), 1);
+		assert_int_equal(fwd_run_sock(r->node[1].f, RIG_SOCK, native, r->now), 1);
 		assert_int_equal(rig_drops(r, 1, DROP_WRONG_FORM), 1);
 		assert_int_equal(rig_all_drops(r, 1), 1);
 		rig_free(r);
