@@ -194,7 +194,6 @@ static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_
 	e->number = in->number;
 	e->src = *src;
 	e->sock = f->in.sock;
-	e->sock = f->in.sock;
 	e->tos = in->dgram->tos;
 	fwd_event_push(f);
 	sa->moved_path = path;
@@ -261,7 +260,6 @@ static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_
 	e->hello = in->hello;
 	e->number = in->number;
 	e->src = in->dgram->src;
-	e->sock = f->in.sock;
 	e->sock = f->in.sock;
 	e->tos = in->dgram->tos;
 	e->len = (uint16_t)len;

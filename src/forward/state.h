@@ -91,7 +91,6 @@ struct in_packet {
 };
 
 struct fwd_in {
-	uint16_t sock; /* of this batch */
 	unsigned count;
 	uint16_t sock; /* the batch came from */
 	struct crypt_op ops[FWD_OPS_MAX];
