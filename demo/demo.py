@@ -286,8 +286,8 @@ class Demo:
                          f"{s.name}: {packets} packets, {octets} octets of signalling "
                          f"(required: {SIGNALLING_PACKETS}, under {SIGNALLING_OCTETS})"))
         d = self.download
-        said.append((self.intact, f"download: {d.bytes} bytes, SHA-256 {'right' if d.sha256 == self.sha256 else 'WRONG'}, "
-                                  f"{d.connections} TCP connection"))
+        right = "right" if d.sha256 == self.sha256 else "WRONG"
+        said.append((self.intact, f"download: {d.bytes} bytes, SHA-256 {right}, {d.connections} TCP connection"))
         return said
 
 

@@ -27,7 +27,8 @@ class Canvas:
                       f'<rect width="{width}" height="{height}" fill="white"/>']
 
     def rect(self, x: float, y: float, width: float, height: float, fill: str) -> None:
-        self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}" fill="{fill}"/>')
+        self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}" '
+                          f'fill="{fill}"/>')
 
     def line(self, x1: float, y1: float, x2: float, y2: float, stroke: str = FAINT, dash: str = "") -> None:
         more = f' stroke-dasharray="{dash}"' if dash else ""
@@ -80,7 +81,8 @@ def draw(demo: demo_module.Demo) -> str:
         canvas.text(x(scene.start_us) + 3, 50 + i % 2 * 14, f"{i + 1}. {scene.name}", size=11)
 
     top = PANELS_TOP
-    for way, title in (("down", "down: delay of packets to the terminal"), ("up", "up: delay of packets from the terminal")):
+    for way, title in (("down", "down: delay of packets to the terminal"),
+                       ("up", "up: delay of packets from the terminal")):
         y = axis(canvas, top, 120, " ms", title)
         sender, receiver = demo.streams.ends(way)
         bins: dict[int, float] = {}

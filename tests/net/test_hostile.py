@@ -167,7 +167,8 @@ def denials(world: w.World, codes: tuple[int, ...]) -> int:
     (256, (129, 131)),  # alice's own association, bob's home address
     (257, (129, 131)),  # bob's association, without his key
 ], ids=["own-key", "other-spi"])
-def test_registration_for_another_terminal(make_world: Callable[..., w.World], spi: int, codes: tuple[int, ...]) -> None:
+def test_registration_for_another_terminal(make_world: Callable[..., w.World], spi: int,
+                                           codes: tuple[int, ...]) -> None:
     world = make_world(second_terminal=True)
     world.plug_and_wait("wifi")
     world.plug_and_wait("wifi", w.BOB)
@@ -228,7 +229,8 @@ def test_flood(attack: Attack, arguments: list[str]) -> None:
         assert measure.longest_gap_ms < 500, f"{way}: traffic stopped: {measure}"
         assert measure.lost < measure.sent / 2, f"{way}: {measure}"
     if "4500" in arguments:
-        attack.wait_counted(1000, "runt", "unknown-spi", "ike-closed", "not-authentic", "wrong-form", "too-old", "replayed")
+        attack.wait_counted(1000, "runt", "unknown-spi", "ike-closed", "not-authentic", "wrong-form", "too-old",
+                            "replayed")
     # And as if nothing had been, afterwards.
     streams.wait_flow(300)
     attack.start_us = w.monotonic_us()

@@ -14,9 +14,9 @@
   mt2 wlan0 --- lan wifi      a second terminal behind the same NAT (on request)
 
 `===` is a link through tests/tools/relay, which has the delay and can lose packets: the routers
-are near, the internet is far.  The terminal's home addresses are 10.1.0.10 and fd00:1::10 (mt2: .11, ::11).  On a terminal supervisor.py does
-what a network manager does.  A cable is pulled by taking the far side down, so that the terminal
-loses its carrier.
+are near, the internet is far.  The terminal's home addresses are 10.1.0.10 and fd00:1::10 (mt2:
+.11, ::11).  On a terminal supervisor.py does what a network manager does.  A cable is pulled by
+taking the far side down, so that the terminal loses its carrier.
 
 Every namespace is called sj-<tag>-<name>; a run deletes what an earlier run with its tag left.
 Nothing sleeps to synchronise: World.wait_for asks until something is so, or says what was not.
@@ -83,7 +83,7 @@ class Terminal:
 
     def __init__(self, node: str, name: str, index: int):
         self.node, self.name, self.index = node, name, index
-        self.home4, self.home6 = f"10.1.0.{10 + index}", f"fd00:1::{10 + index:x}"
+        self.home4, self.home6 = f"10.1.0.{10 + index}", f"fd00:1::{10 + index}"
 
 
 ALICE = Terminal("mt", "alice", 0)
@@ -346,7 +346,8 @@ class World:
     def command(self, name: str, arguments: list[str]) -> list[str]:
         return ["ip", "netns", "exec", self.ns(name), *map(str, arguments)]
 
-    def run(self, name: str, arguments: list[str], check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess:
+    def run(self, name: str, arguments: list[str], check: bool = True,
+            timeout: float = 60) -> subprocess.CompletedProcess:
         done = subprocess.run(self.command(name, arguments), capture_output=True, text=True, timeout=timeout)
         if check and done.returncode != 0:
             raise Failed(f"{name}: {' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
@@ -623,12 +624,13 @@ class World:
 
     # -- tools of the trade ------------------------------------------------------------------------
 
-    def capture(self, name: str, interface: str, expression: str = "", snap: int = 0) -> tuple[pathlib.Path, subprocess.Popen]:
+    def capture(self, name: str, interface: str, expression: str = "",
+                snap: int = 0) -> tuple[pathlib.Path, subprocess.Popen]:
         """Starts tcpdump and waits until it listens.  End it with World.end."""
         path = self.dir / f"{name}-{interface}-{monotonic_us()}.pcap"
         log = path.with_suffix(".log")
-        process = self.spawn(name, ["tcpdump", "-U", "-n", "-B", "8192", "-s", str(snap), "-i", interface, "-w", str(path),
-                                    *expression.split()], log=log)
+        process = self.spawn(name, ["tcpdump", "-U", "-n", "--immediate-mode", "-B", "8192", "-s", str(snap),
+                                    "-i", interface, "-w", str(path), *expression.split()], log=log)
         wait_for(lambda: "listening on" in log.read_text(), 10, f"tcpdump listens on {name} {interface}")
         return path, process
 
