@@ -29,15 +29,36 @@ static void line(FILE *out, const char *name, char *value)
 	free(value);
 }
 
-static char *registration_text(const json_t *r)
+/* A terminal's, one line for each home address. */
+static void show_registrations(const json_t *list, FILE *out)
 {
-	if (!json_is_object(r))
-		return table_text("-");
-	CLEANUP_FREE char *text = table_string(get(r, "text"));
-	CLEANUP_FREE char *expires = table_seconds(get(r, "expires_s"));
-	if (!strcmp(expires, "-"))
-		return table_text("%s", text);
-	return table_text("%s, expires in %s", text, expires);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *r = json_array_get(list, i);
+		CLEANUP_FREE char *home = table_string(get(r, "home_address"));
+		CLEANUP_FREE char *text = table_string(get(r, "text"));
+		CLEANUP_FREE char *expires = table_seconds(get(r, "expires_s"));
+		bool yes = json_is_true(get(r, "registered"));
+		if (yes && strcmp(expires, "-") != 0)
+			line(out, "registration",
+			     table_text("%s: yes, expires in %s", home, expires));
+		else if (yes || !get_int(r, "code"))
+			line(out, "registration", table_text("%s: %s", home, yes ? "yes" : "no"));
+		else
+			line(out, "registration",
+			     table_text("%s: no, %lld: %s", home, (long long)get_int(r, "code"),
+					text));
+	}
+}
+
+/* A home server's, as counts. */
+static void show_registration_counts(const json_t *r, FILE *out)
+{
+	CLEANUP_FREE char *requests = table_count(get(r, "requests"));
+	CLEANUP_FREE char *accepted = table_count(get(r, "accepted"));
+	CLEANUP_FREE char *denied = table_count(get(r, "denied"));
+
+	line(out, "registrations",
+	     table_text("%s requests, %s accepted, %s denied", requests, accepted, denied));
 }
 
 static char *states_text(const json_t *states)
@@ -77,8 +98,11 @@ void show_status(const json_t *reply, FILE *out, bool colour)
 	if (json_array_size(get(reply, "active")))
 		line(out, "active", table_list(get(reply, "active")));
 	line(out, "connections", states_text(get(reply, "connections")));
+	if (json_is_integer(get(reply, "bindings")))
+		line(out, "bindings", table_count(get(reply, "bindings")));
+	show_registrations(get(reply, "registrations"), out);
 	if (json_is_object(get(reply, "registration")))
-		line(out, "registration", registration_text(get(reply, "registration")));
+		show_registration_counts(get(reply, "registration"), out);
 	line(out, "tunnel", table_text("%s, MTU %s", tun_name, mtu));
 	line(out, "sojournd",
 	     table_text("%s, pid %lld, up %s, crypto %s", version, (long long)get_int(reply, "pid"),
@@ -235,11 +259,11 @@ void show_counters(const json_t *reply, FILE *out, bool colour)
 
 void show_done(const json_t *reply, FILE *out, bool colour)
 {
-	const char *text = json_string_value(get(reply, "text"));
+	const char *connection = json_string_value(get(reply, "connection"));
 
 	(void)colour;
-	if (text)
-		line(out, "done", table_text("%s", text));
+	if (connection)
+		line(out, "switched to", table_text("%s", connection));
 	else
 		fputs("done\n", out);
 }
