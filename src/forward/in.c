@@ -392,7 +392,6 @@ unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us)
 		return 0;
 	fwd_add(&f->stats.in_recvs, (uint64_t)n);
 	f->in.sock = sock;
-	f->in.sock = sock;
 	for (int i = 0; i < n; i++) {
 		const struct fwd_dgram *d = &f->dgrams[i];
 		uint32_t len = d->len < FWD_BUFFER_LEN ? d->len : FWD_BUFFER_LEN;
