@@ -3,40 +3,40 @@
 #ifndef FORWARD_DROPS_H
 #define FORWARD_DROPS_H
 
-#define DROP_REASONS(X)                                                                         \
-	/* from the network */                                                                  \
-	X(RUNT, "runt", "shorter than an ESP packet can be")                                    \
-	X(IKE_CLOSED, "ike-closed", "an IKE message, and nobody here speaks IKE")               \
-	X(UNKNOWN_SPI, "unknown-spi", "no SA has this SPI")                                     \
-	X(WRONG_FORM, "wrong-form", "native where the SA is UDP-encapsulated, or the reverse")  \
-	X(SA_DEAD, "sa-dead", "the SA's lifetime ended")                                        \
-	X(REPLAYED, "replayed", "this number came before")                                      \
-	X(TOO_OLD, "too-old", "the number is left of the replay window")                        \
-	X(NOT_AUTHENTIC, "not-authentic", "the integrity check failed")                         \
-	X(BAD_TRAILER, "bad-trailer", "padding or trailer is not as RFC 4303 says")             \
-	X(BAD_INNER, "bad-inner", "the inner packet is not a sound IP packet")                  \
-	X(INNER_SOURCE, "inner-source", "the inner source does not belong to the SA")           \
-	X(INNER_DESTINATION, "inner-destination", "the inner destination is not ours")          \
-	X(NOT_ACTIVE, "not-active", "strict policy: the connection is not active")              \
-	X(HELLO_DATA, "hello-data", "a new epoch announced by something not a registration")    \
-	X(ECN, "ecn", "outer congestion mark on a packet that cannot carry it")                 \
-	X(DUMMY, "dummy", "a dummy packet (next header 59), discarded as it should be")         \
-	/* from the inside */                                                                   \
-	X(NO_BINDING, "no-binding", "no active connection for the destination")                 \
-	X(BAD_FRAME, "bad-frame", "the TUN device gave something not a sound IP packet")        \
-	X(TOO_BIG, "too-big", "larger than the path; its sender was told")                      \
-	X(NUMBERS_SPENT, "numbers-spent", "the SA has no sequence number left")                 \
-	X(NO_PATH, "no-path", "the connection has no care-of address yet")                      \
-	/* ourselves */                                                                         \
-	X(SEND_FAILED, "send-failed", "the system refused to send")                             \
-	X(TUN_FAILED, "tun-failed", "the TUN device refused the packet")                        \
+#define DROP_REASONS(X)                                                                            \
+	/* from the network */                                                                     \
+	X(RUNT, "runt", "shorter than an ESP packet can be")                                       \
+	X(IKE_CLOSED, "ike-closed", "an IKE message, and nobody here speaks IKE")                  \
+	X(UNKNOWN_SPI, "unknown-spi", "no SA has this SPI")                                        \
+	X(WRONG_FORM, "wrong-form", "native where the SA is UDP-encapsulated, or the reverse")     \
+	X(SA_DEAD, "sa-dead", "the SA's lifetime ended")                                           \
+	X(REPLAYED, "replayed", "this number came before")                                         \
+	X(TOO_OLD, "too-old", "the number is left of the replay window")                           \
+	X(NOT_AUTHENTIC, "not-authentic", "the integrity check failed")                            \
+	X(BAD_TRAILER, "bad-trailer", "padding or trailer is not as RFC 4303 says")                \
+	X(BAD_INNER, "bad-inner", "the inner packet is not a sound IP packet")                     \
+	X(INNER_SOURCE, "inner-source", "the inner source does not belong to the SA")              \
+	X(INNER_DESTINATION, "inner-destination", "the inner destination is not ours")             \
+	X(NOT_ACTIVE, "not-active", "strict policy: the connection is not active")                 \
+	X(HELLO_DATA, "hello-data", "a new epoch announced by something not a registration")       \
+	X(ECN, "ecn", "outer congestion mark on a packet that cannot carry it")                    \
+	X(DUMMY, "dummy", "a dummy packet (next header 59), discarded as it should be")            \
+	/* from the inside */                                                                      \
+	X(NO_BINDING, "no-binding", "no active connection for the destination")                    \
+	X(BAD_FRAME, "bad-frame", "the TUN device gave something not a sound IP packet")           \
+	X(TOO_BIG, "too-big", "larger than the path; its sender was told")                         \
+	X(NUMBERS_SPENT, "numbers-spent", "the SA has no sequence number left")                    \
+	X(NO_PATH, "no-path", "the connection has no care-of address yet")                         \
+	/* ourselves */                                                                            \
+	X(SEND_FAILED, "send-failed", "the system refused to send")                                \
+	X(TUN_FAILED, "tun-failed", "the TUN device refused the packet")                           \
 	X(CONTROL_BUSY, "control-busy", "control had no room for another message")
 
 enum drop_reason {
 #define X(id, name, text) DROP_##id,
 	DROP_REASONS(X)
 #undef X
-		DROP_COUNT
+	    DROP_COUNT
 };
 
 const char *drop_name(enum drop_reason r);

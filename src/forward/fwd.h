@@ -70,7 +70,7 @@ struct fwd_io {
 	int (*tun_write)(void *ctx, struct fwd_write *writes, int n);
 	int (*recv)(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n);
 	int (*send)(void *ctx, struct fwd_send *sends, int n);
-	void (*event)(void *ctx); /* wakes control: events are waiting */
+	void (*event)(void *ctx);   /* wakes control: events are waiting */
 	void (*command)(void *ctx); /* wakes the packet thread: commands are waiting */
 };
 
@@ -80,7 +80,7 @@ struct fwd_config {
 	struct sadb *sadb; /* borrowed */
 	struct fwd_io io;
 	enum fwd_df df;
-	bool offload;	      /* TUN may be written with GSO headers (merged TCP segments) */
+	bool offload;		  /* TUN may be written with GSO headers (merged TCP segments) */
 	struct addr icmp4, icmp6; /* source of packet-too-big messages; none: not sent */
 	/* Inner destinations whose registration messages (UDP port 434 either way, or Mobility
 	 * Header) are control's: home agent addresses (server) or home addresses (terminal). */
@@ -100,12 +100,12 @@ void fwd_run_commands(struct fwd *f, usec_t now_us); /* everything that waits */
 /* --- control: what is published */
 /* Packets to prefix go to these (taken); NULL takes the route away.  0 or -ENOMEM. */
 int fwd_route_set(struct fwd *f, const struct prefix *prefix, struct active *active)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* Sends payload (an inner IP packet, or a probe with next header 59) on sa.  hello_epoch not 0:
  * the space of the SA starts a new epoch with this packet.  false: no room, try later. */
-bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
-		size_t len, uint32_t hello_epoch);
+bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload, size_t len,
+		uint32_t hello_epoch);
 /* The same, but to where `via` says (copied) instead of the SA's own path: a reply goes to where
  * its request came from, before anything is known about that place. */
 bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
@@ -123,19 +123,19 @@ void fwd_retire(struct fwd *f, struct sa *sa);
 void fwd_after(struct fwd *f, void (*fn)(void *arg), void *arg);
 
 enum fwd_event_kind {
-	FWD_EV_CONTROL,	     /* data: a whole inner IP packet, a registration message */
-	FWD_EV_PROBE,	     /* data: the probe's bytes */
-	FWD_EV_MOVED,	     /* newest packet of the SA came from another source */
+	FWD_EV_CONTROL, /* data: a whole inner IP packet, a registration message */
+	FWD_EV_PROBE,	/* data: the probe's bytes */
+	FWD_EV_MOVED,	/* newest packet of the SA came from another source */
 	FWD_EV_SOFT_LIFETIME,
 	FWD_EV_HARD_LIFETIME,
-	FWD_EV_PATH_MTU,     /* outbound SA's path carries at most mtu */
+	FWD_EV_PATH_MTU, /* outbound SA's path carries at most mtu */
 };
 
 #define FWD_EVENT_DATA_MAX 640
 
 struct fwd_event {
 	enum fwd_event_kind kind;
-	uint32_t spi;	     /* of the SA: inbound, except LIFETIME and PATH_MTU of outbound ones */
+	uint32_t spi; /* of the SA: inbound, except LIFETIME and PATH_MTU of outbound ones */
 	bool outbound;
 	bool hello;	     /* authenticated with the hello number: number below is E<<32|E */
 	uint64_t number;     /* 64-bit sequence number */
@@ -154,7 +154,7 @@ void fwd_event_done(struct fwd *f);
 struct fwd_counters {
 	uint64_t drops[DROP_COUNT];
 	uint64_t out_packets, out_bytes, in_packets, in_bytes; /* inner */
-	uint64_t out_sends, in_recvs, tun_reads, tun_writes;   /* I/O units: how well batches work */
+	uint64_t out_sends, in_recvs, tun_reads, tun_writes; /* I/O units: how well batches work */
 	uint64_t keepalives, duplicates;
 };
 void fwd_counters(const struct fwd *f, struct fwd_counters *out);
