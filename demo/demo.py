@@ -300,16 +300,19 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    failure = ""
-    with w.World(arguments.tag) as world:
-        demo = Demo(world)
-        try:
-            demo.run()
-        except w.Failed as error:
-            failure = str(error)
-            for daemon in (demo.mt, demo.hs):
-                failure += f"\n--- sojournd on {daemon.node}\n{daemon.tail(40)}"
-    if not hasattr(demo, "streams"):
+    demo, failure = None, ""
+    try:
+        with w.World(arguments.tag) as world:
+            demo = Demo(world)
+            try:
+                demo.run()
+            except w.Failed as error:
+                failure = str(error)
+                for daemon in (demo.mt, demo.hs):
+                    failure += f"\n--- sojournd on {daemon.node}\n{daemon.tail(40)}"
+    except w.Failed as error:
+        failure = failure or str(error)
+    if demo is None or not hasattr(demo, "streams"):
         print(f"demo: {failure}", file=sys.stderr)
         return 1
     print()

@@ -20,6 +20,9 @@ taking the far side down, so that the terminal loses its carrier.
 
 Every namespace is called sj-<tag>-<name>; a run deletes what an earlier run with its tag left.
 Nothing sleeps to synchronise: World.wait_for asks until something is so, or says what was not.
+
+In the environment: SOJOURN_BUILD (where sojournd, sojourn and the tools are; default build/),
+SOJOURN_VERBOSE (sojournd logs in detail), SOJOURN_KEEP (a directory for logs and captures).
 """
 
 from __future__ import annotations
