@@ -84,7 +84,7 @@ void show_status(const json_t *reply, FILE *out, bool colour)
 	CLEANUP_FREE char *version = table_string(get(reply, "version"));
 	CLEANUP_FREE char *uptime = table_seconds(get(reply, "uptime_s"));
 	CLEANUP_FREE char *tun_name = table_string(get(tun, "name"));
-	CLEANUP_FREE char *mtu = table_count(get(tun, "mtu"));
+	int mtu = (int)get_int(tun, "mtu");
 
 	line(out, "role", table_text("%s", role));
 	if (get(reply, "name"))
@@ -103,7 +103,7 @@ void show_status(const json_t *reply, FILE *out, bool colour)
 	show_registrations(get(reply, "registrations"), out);
 	if (json_is_object(get(reply, "registration")))
 		show_registration_counts(get(reply, "registration"), out);
-	line(out, "tunnel", table_text("%s, MTU %s", tun_name, mtu));
+	line(out, "tunnel", table_text("%s, MTU %d", tun_name, mtu));
 	line(out, "sojournd",
 	     table_text("%s, pid %lld, up %s, crypto %s", version, (long long)get_int(reply, "pid"),
 			uptime,
