@@ -509,7 +509,7 @@ static void test_server_values(void **state)
 	struct config *c = read_good(
 	    SERVER
 	    "home-link = eth1\n" ALICE_HEAD "prefix = \"10.9.0.0/24\" policy = strict "
-					    "connections-max = 2 lifetime = 100\n" ALICE_WIFI
+	    "connections-max = 2 lifetime = 100\n" ALICE_WIFI
 	    "connection fixed { care-of = \"192.0.2.7\" server = \"203.0.113.1:4500\" " ALGS KEYS
 	    "spi-in = 0x1002 spi-out = 0x2002 }\n}\n"
 	    "terminal bob { home-address = \"10.1.0.11\" registration-spi = 300\n"
