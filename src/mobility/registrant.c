@@ -124,7 +124,7 @@ static bool sent_take(struct registration *r, uint64_t id, uint64_t mask, usec_t
 static uint32_t hello_epoch4(struct mover *m)
 {
 	uint32_t epoch = 0;
-	while (!epoch)
+	while (epoch == 0 || epoch == UINT32_MAX) /* no number would follow the last */
 		m->ops.random(m->ops.ctx, &epoch, sizeof(epoch));
 	return epoch;
 }
