@@ -104,14 +104,16 @@ void net_setup_loose(struct ledger *ledger, const char *interface)
 
 /* A forwarding node stops listening to router advertisements unless accept_ra is 2: keep the
  * routes this node lives by. */
-static void net_keep_advertisements(struct ledger *ledger)
+static void net_keep_advertisements(const struct config *cfg, struct ledger *ledger)
 {
 	char path[sizeof("net/ipv6/conf//accept_ra") + NAME_MAX];
 	DIR *dir = opendir("/proc/sys/net/ipv6/conf");
 	const struct dirent *e;
 	while (dir && (e = readdir(dir))) {
 		long value;
-		if (e->d_name[0] == '.' || strlen(e->d_name) >= IF_NAMESIZE)
+		if (e->d_name[0] == '.' || strlen(e->d_name) >= IF_NAMESIZE ||
+		    !strcmp(e->d_name, "all") || !strcmp(e->d_name, "lo") ||
+		    !strcmp(e->d_name, cfg->tun))
 			continue;
 		snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", e->d_name);
 		if (ledger_sysctl_get(path, &value) == 0 && value == 1)
@@ -160,7 +162,7 @@ int net_setup_forwarding(const struct config *cfg, struct ledger *ledger, const 
 	if (ledger_sysctl_get(all6, &forwarding) < 0) {
 		log_warn(log, "net: no_ipv6 effect=\"no forwarding of IPv6\"");
 	} else if (forwarding == 0) {
-		net_keep_advertisements(ledger);
+		net_keep_advertisements(cfg, ledger);
 		r = ledger_sysctl_set(ledger, all6, 1, "a home server forwards for its terminals");
 		if (r < 0)
 			return err_set(err, "/proc/sys/%s: %s; start as root", all6, strerror(-r));

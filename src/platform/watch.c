@@ -150,6 +150,8 @@ static void watch_tell(struct watch *w, const char *cause, usec_t at_us)
 	size_t n = watch_state_care_ofs(&w->state, now, MOVER_CARE_OFS_MAX);
 	if (w->told && n == w->count && memcmp(now, w->list, n * sizeof(now[0])) == 0)
 		return;
+	if (!w->told) /* an event may have been faster than the timer */
+		cause = "start";
 	memcpy(w->list, now, n * sizeof(now[0]));
 	w->count = n;
 	w->told = true;
@@ -162,7 +164,9 @@ static void watch_tell(struct watch *w, const char *cause, usec_t at_us)
 
 static void watch_started(void *ctx)
 {
-	watch_tell(ctx, "start", clock_now_us());
+	struct watch *w = ctx;
+	if (!w->told)
+		watch_tell(w, "start", clock_now_us());
 }
 
 /* --- events */
