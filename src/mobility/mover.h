@@ -25,18 +25,18 @@
 #include "mobility/moves.h"
 #include "sadb/conn.h"
 
-#define MOVER_HOMES_MAX	  4
+#define MOVER_HOMES_MAX	   4
 #define MOVER_CARE_OFS_MAX 32
-#define MOVER_KEY_MAX	  64
+#define MOVER_KEY_MAX	   64
 
 /* An address the terminal can be reached at now. */
 struct care_of {
 	struct addr addr;
 	char interface[IF_NAMESIZE];
 	unsigned ifindex;
-	struct network network;	  /* may become known later */
-	struct addr gateway;	  /* none: no default route of this family on the interface */
-	uint32_t mtu;		  /* of the interface */
+	struct network network; /* may become known later */
+	struct addr gateway;	/* none: no default route of this family on the interface */
+	uint32_t mtu;		/* of the interface */
 };
 
 /* What a connection wants on the terminal (configuration). */
@@ -57,9 +57,9 @@ struct mover_config {
 	uint8_t mn_ha_key[MOVER_KEY_MAX];
 	size_t mn_ha_key_len;
 	uint16_t lifetime_s;
-	uint32_t probe_idle_us;	  /* active: ask when we sent and heard nothing for this long */
-	uint32_t probe_spare_us;  /* others: ask this often (keeps NAT and round trip known) */
-	uint32_t initial_rto_us;  /* of a connection never measured */
+	uint32_t probe_idle_us;	 /* active: ask when we sent and heard nothing for this long */
+	uint32_t probe_spare_us; /* others: ask this often (keeps NAT and round trip known) */
+	uint32_t initial_rto_us; /* of a connection never measured */
 	/* Home: an interface in this network (gateway's link address), or with an address in
 	 * home_prefix whose gateway address is home_gateway. */
 	bool has_home_network;
@@ -101,7 +101,7 @@ void mover_free(struct mover *m);
 
 /* 0 or -EEXIST.  conn must have an owner-independent place in the table already. */
 int mover_add(struct mover *m, const struct mover_connection *c, usec_t now_us)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void mover_remove(struct mover *m, struct conn *conn, usec_t now_us);
 
 /* Every usable care-of address as it is now; `cause` says what changed ("wlan0 carrier lost"),

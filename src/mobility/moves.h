@@ -11,11 +11,17 @@
 #include <stdint.h>
 #include "base/clock.h"
 
-#define MOVES_KEPT	 64
-#define MOVE_EVENTS_MAX	 24
-#define MOVE_TEXT_MAX	 112
+#define MOVES_KEPT	64
+#define MOVE_EVENTS_MAX 24
+#define MOVE_TEXT_MAX	112
 
-enum move_kind { MOVE_START, MOVE_MAKE_BEFORE_BREAK, MOVE_BREAK_BEFORE_MAKE, MOVE_HOME, MOVE_LEAVE_HOME };
+enum move_kind {
+	MOVE_START,
+	MOVE_MAKE_BEFORE_BREAK,
+	MOVE_BREAK_BEFORE_MAKE,
+	MOVE_HOME,
+	MOVE_LEAVE_HOME
+};
 const char *move_kind_text(enum move_kind k);
 
 enum move_step {
@@ -47,7 +53,7 @@ struct move {
 	char why[MOVE_TEXT_MAX];
 	bool done;
 	uint32_t signalling_packets, signalling_octets; /* registration, both ways, inner octets */
-	uint64_t lost; /* numbers of the other side that never came */
+	uint64_t lost;	   /* numbers of the other side that never came */
 	int64_t switch_us; /* link event to first packet; -1 not yet */
 	unsigned event_count;
 	struct move_event events[MOVE_EVENTS_MAX];
@@ -60,7 +66,7 @@ void moves_free(struct moves *m);
 struct move *moves_begin(struct moves *m, enum move_kind kind, const char *terminal,
 			 const char *from, const char *to, usec_t start_us, uint64_t wall_us);
 void move_note(struct move *mv, usec_t at_us, enum move_step step, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 /* Oldest first; NULL past the end. */
 const struct move *moves_at(const struct moves *m, size_t i);
 

@@ -103,7 +103,7 @@ void registrar_free(struct registrar *r);
 
 /* Takes t (mem_zalloc).  -EEXIST: a home address or MN-HA SPI is taken. */
 int registrar_add(struct registrar *r, struct registrar_terminal *t)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void registrar_remove(struct registrar *r, struct registrar_terminal *t); /* with its bindings */
 struct registrar_terminal *registrar_find(struct registrar *r, const char *name);
 
@@ -111,8 +111,8 @@ struct registrar_terminal *registrar_find(struct registrar *r, const char *name)
 void registrar_request4(struct registrar *r, const struct registrar_arrival *a, uint16_t sport,
 			const uint8_t *msg, size_t len);
 /* A Mobility Header message. */
-void registrar_request6(struct registrar *r, const struct registrar_arrival *a,
-			const uint8_t *msg, size_t len);
+void registrar_request6(struct registrar *r, const struct registrar_arrival *a, const uint8_t *msg,
+			size_t len);
 
 /* The connection cannot be used any more (expired, removed): leaves every binding. */
 void registrar_conn_gone(struct registrar *r, struct conn *c, usec_t now_us);
