@@ -127,6 +127,15 @@ static unsigned net_ifindex(const struct net *n, const char *interface)
 static int net_do_sock(struct net *n, const struct netreq *req, int *fd, struct err *err)
 {
 	*fd = packet_socket_open(req, n->cfg->mark, n->cfg->df, err);
+	/* A terminal may speak from any port, as behind a NAT: better than not at all while
+	 * another program has ours, or a socket of before is not closed yet. */
+	if (*fd == -EADDRINUSE && n->cfg->role == ROLE_TERMINAL && req->local.port) {
+		struct netreq any_port = *req;
+		any_port.local.port = 0;
+		log_warn(n->log, "net: port_taken port=%u interface=%s action=\"any port\"",
+			 req->local.port, req->interface);
+		*fd = packet_socket_open(&any_port, n->cfg->mark, n->cfg->df, err);
+	}
 	if (*fd < 0)
 		return *fd;
 	if (req->interface[0])

@@ -252,6 +252,7 @@ static void node_of_terminal(int channel)
 	MUST(ask(channel, &mtu, true, NULL).result == 0);
 	MUST(netns_do("ip link show sojourn0 | grep -q 'mtu 1333'"));
 	MUST(ask(channel, &sock, true, &fd).result == 0 && fd >= 0);
+	MUST(ask(channel, &sock, true, &fd).result == 0 && fd >= 0); /* from another port */
 	MUST(netns_do("grep -q 2 /proc/sys/net/ipv4/conf/left/rp_filter"));
 	m = ask(channel, &bad, true, NULL);
 	MUST(m.result == -EPERM && strstr(m.text, "refused: "));
