@@ -399,8 +399,8 @@ class World:
                 echo {on} >ipv6/conf/$where/forwarding
             done
             echo {on} >ipv4/ip_forward
-            # Debian's own.  BBR would keep the round trip it measured at home for ten seconds.
-            echo cubic >ipv4/tcp_congestion_control 2>/dev/null || :
+            # Not BBR, which would keep the round trip it measured at home for ten seconds.
+            echo cubic >ipv4/tcp_congestion_control || echo reno >ipv4/tcp_congestion_control
             """)
 
     def link(self, a: str, interface_a: str, b: str, interface_b: str) -> None:
