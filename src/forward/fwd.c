@@ -100,13 +100,14 @@ static struct fwd_command *command_slot(struct fwd *f, enum fwd_command_kind kin
 		c->kind = kind;
 		c->has_path = false;
 		c->hello_epoch = 0;
+		c->aside = false;
 		c->len = 0;
 	}
 	return c;
 }
 
-bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
-		    size_t len, uint32_t hello_epoch, const struct path *via)
+static bool inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
+		   size_t len, uint32_t hello_epoch, bool aside, const struct path *via)
 {
 	if (len > FWD_COMMAND_DATA)
 		return false;
@@ -116,6 +117,7 @@ bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const voi
 	c->sa = sa;
 	c->next_header = next_header;
 	c->hello_epoch = hello_epoch;
+	c->aside = aside;
 	c->len = (uint16_t)len;
 	if (len)
 		memcpy(c->data, payload, len);
@@ -130,7 +132,22 @@ bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const voi
 bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload, size_t len,
 		uint32_t hello_epoch)
 {
-	return fwd_inject_via(f, sa, next_header, payload, len, hello_epoch, NULL);
+	return inject(f, sa, next_header, payload, len, hello_epoch, false, NULL);
+}
+
+bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
+		    size_t len, uint32_t hello_epoch, const struct path *via)
+{
+	return inject(f, sa, next_header, payload, len, hello_epoch, false, via);
+}
+
+bool fwd_inject_aside(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
+		      size_t len, uint32_t epoch, const struct path *via)
+{
+	/* The number 2^64 - 1 is none, and without ESN a hello's number could come twice. */
+	if (epoch == 0 || epoch == UINT32_MAX || !sa->esn || !sa->configured_keys)
+		return false;
+	return inject(f, sa, next_header, payload, len, epoch, true, via);
 }
 
 bool fwd_keepalive(struct fwd *f, const struct path *path)

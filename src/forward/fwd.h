@@ -110,6 +110,11 @@ bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *p
  * its request came from, before anything is known about that place. */
 bool fwd_inject_via(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
 		    size_t len, uint32_t hello_epoch, const struct path *via);
+/* Sends one packet under the hello number of `epoch` (not 0, not 2^32 - 1) without beginning that
+ * epoch: the numbers of the SA go on as they were.  For a word to a peer that has lost our
+ * numbers.  via as above, or NULL.  false: no room, or no hello is possible on this SA. */
+bool fwd_inject_aside(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload,
+		      size_t len, uint32_t epoch, const struct path *via);
 /* An unencapsulated datagram on path's socket (NAT keepalive, RFC 3948 2.3). path is copied. */
 bool fwd_keepalive(struct fwd *f, const struct path *path);
 /* The peer's numbers continue from a hello: resets the replay window (done by the packet

@@ -429,9 +429,11 @@ void out_inject(struct fwd *f, const struct fwd_command *c, usec_t now_us)
 		}
 		outer.tos = info.tos;
 	}
-	if (c->hello_epoch)
+	if (c->hello_epoch && !c->aside)
 		fwd_put(&sa->space->next, space_hello_number(c->hello_epoch));
-	if (draw_numbers(f, &ts, 1, now_us) == 0) {
+	if (c->aside) {
+		ts.list[0].number = space_hello_number(c->hello_epoch);
+	} else if (draw_numbers(f, &ts, 1, now_us) == 0) {
 		fwd_drop(f, DROP_NUMBERS_SPENT, 1);
 		return;
 	}

@@ -35,6 +35,7 @@ struct fwd_command {
 	struct space *space;
 	uint64_t top;
 	uint32_t hello_epoch;
+	bool aside;	  /* the hello's number for this packet alone */
 	struct path path; /* KEEPALIVE; INJECT when has_path */
 	bool has_path;
 	void (*fn)(void *arg);

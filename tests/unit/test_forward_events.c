@@ -242,6 +242,51 @@ static void test_hello(void **state)
 	}
 }
 
+/* A hello said aside reaches control, and the sender's numbers go on as if it had not been. */
+static void test_hello_aside(void **state)
+{
+	(void)state;
+	struct rig_config c = {0};
+	struct rig *r = rig_new(&c);
+	struct rig_node *t = &r->node[0], *s = &r->node[1];
+	struct path *via = rig_path(r, 0, 0);
+	via->remote.port = 777;
+	rig_seal_udp(r, 4, 20);
+	rig_deliver(r, 0);
+	for (int i = 0; i < 2; i++) {
+		size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
+		assert_true(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, len, EPOCH,
+					     i ? via : NULL));
+		fwd_run_commands(t->f, r->now);
+		assert_int_equal(t->sent.at[t->sent.count - 1].dst.port, i ? 777 : 4500);
+		assert_int_equal(atomic_load(&t->peer.space.next), 2 + i);
+		rig_deliver(r, 0);
+		const struct fwd_event *e = rig_next_event(r, FWD_EV_CONTROL);
+		assert_true(e->hello);
+		assert_int_equal(e->number, space_hello_number(EPOCH));
+		fwd_event_done(s->f);
+		rig_no_event(r);
+		/* neither side has left its numbers; nor does the next command say it aside */
+		assert_true(fwd_inject(t->f, t->out[0], IP_PROTO_IPIP, p, len, 0));
+		fwd_run_commands(t->f, r->now);
+		rig_deliver(r, 0);
+		e = rig_next_event(r, FWD_EV_CONTROL);
+		assert_false(e->hello);
+		assert_int_equal(e->number, 2 + i);
+		fwd_event_done(s->f);
+	}
+	rig_seal_udp(r, 4, 20);
+	rig_deliver(r, 0);
+	assert_int_equal(s->written.count, 2);
+	assert_int_equal(rig_all_drops(r, 1), 0);
+	assert_false(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, 20, 0, NULL));
+	assert_false(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, 20, UINT32_MAX, NULL));
+	t->out[0]->configured_keys = false;
+	assert_false(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, 20, EPOCH, NULL));
+	free(via);
+	rig_free(r);
+}
+
 /* The newest packet is counted anew in a new epoch, whose numbers may be lower. */
 static void test_moved_after_hello(void **state)
 {
@@ -352,10 +397,15 @@ static void test_hello_in_flood(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_registration),  cmocka_unit_test(test_probe),
-	    cmocka_unit_test(test_control_busy),  cmocka_unit_test(test_moved),
-	    cmocka_unit_test(test_hello),	  cmocka_unit_test(test_moved_after_hello),
-	    cmocka_unit_test(test_hello_refused), cmocka_unit_test(test_hello_in_flood),
+	    cmocka_unit_test(test_registration),
+	    cmocka_unit_test(test_probe),
+	    cmocka_unit_test(test_control_busy),
+	    cmocka_unit_test(test_moved),
+	    cmocka_unit_test(test_hello),
+	    cmocka_unit_test(test_hello_aside),
+	    cmocka_unit_test(test_moved_after_hello),
+	    cmocka_unit_test(test_hello_refused),
+	    cmocka_unit_test(test_hello_in_flood),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }
