@@ -256,6 +256,7 @@ struct fwd_event *fwd_event_slot(struct fwd *f, enum fwd_event_kind kind, const 
 		return NULL;
 	memset(e, 0, offsetof(struct fwd_event, data));
 	e->kind = kind;
+	e->sa = sa;
 	e->spi = sa->spi;
 	e->at_us = now_us;
 	return e;

@@ -140,7 +140,8 @@ enum fwd_event_kind {
 
 struct fwd_event {
 	enum fwd_event_kind kind;
-	uint32_t spi; /* of the SA: inbound, except LIFETIME and PATH_MTU of outbound ones */
+	const struct sa *sa; /* compared, never followed: it may be gone, its SPI another's */
+	uint32_t spi;	     /* of the SA: inbound, except LIFETIME and PATH_MTU of outbound ones */
 	bool outbound;
 	bool hello;	     /* authenticated with the hello number: number below is E<<32|E */
 	uint64_t number;     /* 64-bit sequence number */

@@ -29,6 +29,7 @@ static void test_registration(void **state)
 			const struct fwd_event *e = rig_next_event(r, FWD_EV_CONTROL);
 			struct endpoint src = rig_outer(r, 0, 0);
 			assert_int_equal(e->spi, r->node[1].in[0]->spi);
+			assert_ptr_equal(e->sa, r->node[1].in[0]);
 			assert_int_equal(e->number, 77);
 			assert_int_equal(e->sock, RIG_SOCK);
 			assert_false(e->hello);
