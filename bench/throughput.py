@@ -11,6 +11,7 @@ payload; the three are measured in turn, so that a disturbance hits all of them.
     sudo ./run bench throughput [--json FILE] [--seconds N] [--runs N]
 """
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -23,7 +24,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NS = {"terminal": "sj-b-term", "server": "sj-b-serv"}
 OUTER = {"terminal": "192.0.2.2", "server": "192.0.2.1"}
 INNER = {  # what the flows talk to
     "limit_veth": OUTER,
@@ -49,43 +49,41 @@ def wait_for(what, condition, seconds=15):
     raise RuntimeError(f"{what}: not within {seconds} s")
 
 
-def pings(peers):
+def pings(world, peers):
     return subprocess.run(
-        ["ip", "netns", "exec", NS["terminal"], "ping", "-q", "-c", "1", "-W", "1",
+        ["ip", "netns", "exec", world.ns["terminal"], "ping", "-q", "-c", "1", "-W", "1",
          "-I", peers["terminal"], peers["server"]],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
 class World:
-    """Two namespaces with a veth pair, and everything started in them."""
+    """Two namespaces with a veth pair for one subject, and what is started in them."""
 
-    def __init__(self, tmp):
-        self.tmp = tmp
+    def __init__(self, subject, tmp):
+        self.subject, self.tmp = subject, tmp
+        self.ns = {role: f"sj-b-{subject[:4]}-{role[:4]}" for role in OUTER}
         self.procs = []
 
     def __enter__(self):
         self.remove()
-        for ns in NS.values():
+        for ns in self.ns.values():
             sh("ip", "netns", "add", ns)
             sh("ip", "-n", ns, "link", "set", "lo", "up")
-        sh("ip", "link", "add", "sj-b0", "netns", NS["terminal"], "type", "veth",
-           "peer", "name", "sj-b0", "netns", NS["server"])
-        for role, ns in NS.items():
+        sh("ip", "link", "add", "sj-b0", "netns", self.ns["terminal"], "type", "veth",
+           "peer", "name", "sj-b0", "netns", self.ns["server"])
+        for role, ns in self.ns.items():
             sh("ip", "-n", ns, "addr", "add", OUTER[role] + "/24", "dev", "sj-b0")
             sh("ip", "-n", ns, "link", "set", "sj-b0", "up")
-        # Both tunnels' inner addresses: the server's are its own, the terminal's for strongSwan
-        # too (Sojourn puts the home address onto its TUN device itself).
-        for addr in (INNER["strongswan"]["server"], INNER["sojourn"]["server"]):
-            sh("ip", "-n", NS["server"], "addr", "add", addr + "/32", "dev", "lo")
-        sh("ip", "-n", NS["terminal"], "addr", "add", INNER["strongswan"]["terminal"] + "/32",
-           "dev", "lo")
-        for role, other in (("terminal", "server"), ("server", "terminal")):
-            sh("ip", "netns", "exec", NS[role], "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
+            # Sojourn puts the terminal's inner address onto its TUN device itself.
+            if self.subject == "strongswan" or (self.subject, role) == ("sojourn", "server"):
+                sh("ip", "-n", ns, "addr", "add", INNER[self.subject][role] + "/32",
+                   "dev", "lo")
+            sh("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
         return self
 
     def start(self, role, name, *args, **kw):
         log = open(self.tmp / f"{name}-{role}.log", "w")
-        proc = subprocess.Popen(["ip", "netns", "exec", NS[role], *args], stdout=log, stderr=log,
+        proc = subprocess.Popen(["ip", "netns", "exec", self.ns[role], *args], stdout=log, stderr=log,
                                 stdin=subprocess.DEVNULL, start_new_session=True, **kw)
         log.close()
         self.procs.append(proc)
@@ -108,7 +106,7 @@ class World:
             self.procs.remove(proc)
 
     def remove(self):
-        for ns in NS.values():
+        for ns in self.ns.values():
             sh("ip", "netns", "del", ns, check=False)
 
     def __exit__(self, *exc):
@@ -168,7 +166,7 @@ def start_strongswan(world):
         wait_for("charon's start", (where / "vici").exists)
         swanctl(world, role, "--load-all", "--noprompt", "--file", str(where / "swanctl.conf"))
     swanctl(world, "terminal", "--initiate", "--child", "net", "--timeout", "10")
-    wait_for("strongSwan's tunnel", lambda: pings(peers))
+    wait_for("strongSwan's tunnel", lambda: pings(world, peers))
     sas = swanctl(world, "terminal", "--list-sas")
     if "AES_CBC-128/HMAC_SHA2_256_128" not in sas or "TUNNEL-in-UDP" not in sas:
         raise RuntimeError("strongSwan did not negotiate what is to be compared:\n" + sas)
@@ -237,23 +235,24 @@ def start_sojourn(world):
             "down_spi": KEYS["down"][0], "down_key": KEYS["down"][1]})
         conf.chmod(0o600)
         procs.append(world.start(role, "sojournd", str(ROOT / "build/sojournd"), "-c", str(conf)))
-    wait_for("Sojourn's tunnel", lambda: pings(peers))
+    wait_for("Sojourn's tunnel", lambda: pings(world, peers))
     return procs
 
 
 # --- measuring
 
-def iperf(peers, down, seconds):
+def iperf(world, down, seconds):
+    peers = INNER[world.subject]
     server = subprocess.Popen(
-        ["ip", "netns", "exec", NS["server"], "iperf3", "-s", "-1", "-B", peers["server"]],
+        ["ip", "netns", "exec", world.ns["server"], "iperf3", "-s", "-1", "-B", peers["server"]],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(50):
             time.sleep(0.1)
-            listening = sh("ip", "netns", "exec", NS["server"], "ss", "-Htln")
+            listening = sh("ip", "netns", "exec", world.ns["server"], "ss", "-Htln")
             if ":5201" in listening:
                 break
-        out = sh("ip", "netns", "exec", NS["terminal"], "iperf3", "-J", "-c", peers["server"],
+        out = sh("ip", "netns", "exec", world.ns["terminal"], "iperf3", "-J", "-c", peers["server"],
                  "-B", peers["terminal"], "-t", str(seconds), "-O", "1",
                  *(["-R"] if down else []), timeout=seconds + 30)
     finally:
@@ -277,18 +276,18 @@ def main():
     figures = {s: {"up": [], "down": []} for s in subjects}
     tmp = Path(tempfile.mkdtemp(prefix="sj-b-"))
     try:
-        with World(tmp) as world:
-            for subject in subjects:
+        with contextlib.ExitStack() as stack:
+            worlds = {s: stack.enter_context(World(s, tmp)) for s in subjects}
+            for subject, world in worlds.items():
                 try:
                     starters[subject](world)
                 except RuntimeError as e:
                     logs = {"strongswan": "charon", "sojourn": "sojournd"}.get(subject, "")
                     sys.exit(f"{subject}: {e}\n{world.log(logs)}")
             for _ in range(args.runs):
-                for subject in subjects:
+                for subject, world in worlds.items():
                     for way in ("up", "down"):
-                        figures[subject][way].append(
-                            iperf(INNER[subject], way == "down", args.seconds))
+                        figures[subject][way].append(iperf(world, way == "down", args.seconds))
                         print(".", end="", flush=True, file=sys.stderr)
             print(file=sys.stderr)
     finally:

@@ -27,8 +27,8 @@ def authenticator(key, covered):
 
 
 def identification(now):
-    """RFC 5944 5.7.1: the high half is NTP seconds, the low half may be anything."""
-    return (int(now) + NTP_1970) << 32 | int.from_bytes(os.urandom(4), "big")
+    """RFC 5944 5.7.1: an NTP timestamp, so that each is higher than the last."""
+    return int((now + NTP_1970) * 2**32)
 
 
 def seconds_of(ident):
@@ -167,25 +167,26 @@ class HomeAgent(threading.Thread):
 
 
 def register(home, agent, care_of, spi, key, lifetime=600, ident=None, extra=b"", tries=4,
-             wrong_key=False):
-    """A mobile node: asks, and returns the checked reply, or None when there was none."""
+             wrong_key=False, source=None, claimed=None):
+    """A mobile node: asks, and returns the checked reply, or None when there was none.  It can
+    lie: ask from another address, or name another home agent than it asks."""
     ident = identification(time.time()) if ident is None else ident
-    message = build_request(home, agent, care_of, lifetime, ident, extra=extra, spi=spi,
-                            key=os.urandom(32) if wrong_key else key)
+    message = build_request(home, claimed or agent, care_of, lifetime, ident, extra=extra,
+                            spi=spi, key=os.urandom(32) if wrong_key else key)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((home, 0))
+    sock.bind((source or home, 0))
     sock.settimeout(1)
     with sock:
         for _ in range(tries):
             sock.sendto(message, (agent, PORT))
             try:
-                data, source = sock.recvfrom(2048)
+                data, sender = sock.recvfrom(2048)
             except socket.timeout:
                 continue
             reply = parse_reply(data)
             check_auth(data, 20, spi, key)
-            if source != (agent, PORT):
-                raise Bad(f"the reply came from {source}")
+            if sender != (agent, PORT):
+                raise Bad(f"the reply came from {sender}")
             if (reply["home"], reply["agent"]) != (home, agent):
                 raise Bad(f"a reply about others: {reply}")
             if reply["ident"] & 0xffffffff != ident & 0xffffffff:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""What both roles of Sojourn against the Linux kernel's own IPsec (XFRM) have in common.
+
+Configured keys without extended sequence numbers.  With them, Sojourn's numbers begin at a random
+epoch's hello (doc/protocol.md), which a kernel with configured keys cannot know; between a kernel
+and Sojourn they become possible when both start at 1, with IKE.
+"""
+import dataclasses
+import hashlib
+import threading
+
+from conftest import HOST, inside, ping
+import transfer
+
+SIZES = [0, 56, 1000, 1300, 1372, 1400, 1450, 1472, 3000, 8000]
+TRANSFER = 1 << 20
+REG_KEY = "5a" * 32
+
+CIPHERS = {  # name: kernel's, key bytes
+    "aes128-cbc": ("cbc(aes)", 16),
+    "aes256-cbc": ("cbc(aes)", 32),
+    "null": ("ecb(cipher_null)", 0),
+}
+INTEGRITY = {  # name: kernel's, key bytes, bits of the check value
+    "hmac-sha-256-128": ("hmac(sha256)", 32, 128),
+    "hmac-sha-384-192": ("hmac(sha384)", 48, 192),
+    "hmac-sha-512-256": ("hmac(sha512)", 64, 256),
+    "hmac-sha-1-96": ("hmac(sha1)", 20, 96),
+}
+
+
+@dataclasses.dataclass
+class Case:
+    n: int
+    cipher: str
+    integrity: str
+    outer: int                  # 4 or 6
+    udp: bool
+    window: int = 64
+    skew_s: int = 0
+
+    def __str__(self):
+        return (f"{self.cipher}-{self.integrity}-v{self.outer}-{'udp' if self.udp else 'esp'}"
+                + ("-skewed" if self.skew_s else ""))
+
+    def key(self, way):
+        """Encryption key, then integrity key; different for each case and direction."""
+        size = CIPHERS[self.cipher][1] + INTEGRITY[self.integrity][1]
+        return hashlib.shake_128(f"{self.n} {way}".encode()).hexdigest(size)
+
+
+def outer(case):
+    """(ours, the kernel's)"""
+    return (("10.9.0.1", f"10.9.0.{20 + case.n}") if case.outer == 4
+            else ("fd09::1", f"fd09::{20 + case.n}"))
+
+
+def kernel_sa(case, src, dst, spi, key):
+    cipher, cipher_len = CIPHERS[case.cipher]
+    integ, _, bits = INTEGRITY[case.integrity]
+    enc_key, integ_key = key[:2 * cipher_len], key[2 * cipher_len:]
+    encap = f"encap espinudp 4500 4500 {'0.0.0.0' if case.outer == 4 else '::'}" if case.udp else ""
+    return (f"ip xfrm state add src {src} dst {dst} proto esp spi {spi} reqid {case.n} mode tunnel "
+            f"flag af-unspec replay-window {case.window or 32} "
+            f"auth-trunc '{integ}' 0x{integ_key} {bits} "
+            f"enc '{cipher}' '{'0x' + enc_key if enc_key else ''}' {encap}\n")
+
+
+def kernel_tunnel(case, inner_kernel, inner_ours):
+    """The guest's half: two SAs, policies for each inner family, addresses and routes."""
+    ours, theirs = outer(case)
+    bits = 24 if case.outer == 4 else 64
+    script = "set -e\n"
+    script += f"ip addr add {theirs}/{bits} dev eth0 {'nodad' if case.outer == 6 else ''}\n"
+    script += kernel_sa(case, ours, theirs, spi(case, "to-kernel"), case.key("to-kernel"))
+    script += kernel_sa(case, theirs, ours, spi(case, "to-us"), case.key("to-us"))
+    for mine, other in zip(inner_kernel, inner_ours):
+        tmpl = "proto esp reqid %d mode tunnel" % case.n
+        script += f"""
+            ip xfrm policy add dir out src {mine} dst {other} tmpl src {theirs} dst {ours} {tmpl}
+            ip xfrm policy add dir in src {other} dst {mine} tmpl src {ours} dst {theirs} {tmpl}
+            ip addr add {mine} dev lo {'nodad' if ':' in mine else ''}
+            ip route add {other} dev eth0 src {mine}
+        """
+    return script
+
+
+def spi(case, way):
+    return f"0x{0x1000 + case.n * 16 + (way == 'to-us'):08x}"
+
+
+def connection(case, lead=""):
+    """The lines of a connection that both roles have."""
+    return f"""
+        {lead}
+        cipher = {case.cipher}
+        integrity = {case.integrity}
+        encapsulation = {'udp' if case.udp else 'esp'}
+        esn = no
+        replay-window = {case.window}
+        spi-out = {spi(case, 'to-kernel')}
+        key-out = "0x{case.key('to-kernel')}"
+        spi-in = {spi(case, 'to-us')}
+        key-in = "0x{case.key('to-us')}"
+    """
+
+
+def packets_of(guest, case, way):
+    """The kernel's count of packets on one of its SAs."""
+    ours, theirs = outer(case)
+    src, dst = (ours, theirs) if way == "to-kernel" else (theirs, ours)
+    out = guest.sh(f"ip -s xfrm state get src {src} dst {dst} proto esp spi {spi(case, way)}")
+    current = out[out.index("lifetime current"):].splitlines()[1]
+    return int(current.split("(packets)")[0].split()[-1])
+
+
+def check_pings(guest, case, mine, theirs, daemon):
+    """Each size from both ends, both families; none may be lost."""
+    before = packets_of(guest, case, "to-kernel")
+    lost = []
+    for ours, kernels in zip(mine, theirs):
+        assert ping(HOST, ours, kernels, wait=2).returncode == 0, daemon.log() + stats(guest)
+        for size in SIZES:
+            done = ping(HOST, ours, kernels, size, count=2, wait=2)
+            if done.returncode or " 0% packet loss" not in done.stdout:
+                lost.append(f"{ours} -> {kernels}, {size} bytes")
+        got = guest.call("sh", script="".join(
+            f"ping -q -n -c 2 -i 0.1 -W 2 -s {size} -I {kernels} {ours} | grep -q ' 0% packet loss'"
+            f" || echo '{kernels} -> {ours}, {size} bytes'\n" for size in SIZES))
+        lost += got["out"].splitlines()
+    assert not lost, "lost:\n" + "\n".join(lost) + "\n" + daemon.log() + stats(guest)
+    assert packets_of(guest, case, "to-kernel") - before >= 8 * len(SIZES)
+
+
+def stats(guest):
+    return guest.sh("grep -v '[[:space:]]0$' /proc/net/xfrm_stat || :")
+
+
+def check_transfers(guest, mine, theirs):
+    for port, (ours, kernels) in enumerate(zip(mine, theirs), 8000):
+        guest.call("serve", address=kernels, port=port, size=TRANSFER)
+        with inside(HOST):
+            transfer.fetch(ours, kernels, port, TRANSFER)
+            listener = transfer.listen(ours, port + 10)
+        thread = threading.Thread(target=transfer.serve, args=(listener, TRANSFER))
+        thread.start()
+        guest.call("fetch", source=kernels, address=ours, port=port + 10, size=TRANSFER)
+        thread.join(30)
+        assert not thread.is_alive()
