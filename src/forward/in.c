@@ -10,16 +10,25 @@
  * Nothing is changed before a packet is authentic.  A packet that is not, or whose number came
  * before, may be a hello (sadb/sa.h): it is tried once more with the hello's number.  Opening
  * leaves a packet that fails as it was for every algorithm that configured keys may use, so the
- * second try needs no copy.  The tries are limited, for each SA by itself: whoever floods one SPI
- * with rubbish must not keep the other peers from beginning anew.
+ * second try needs no copy.
+ *
+ * Limits of hellos.  Where the window knows no number (nothing heard yet) or only one too old, the
+ * hello's is the first and only try: it costs what any forged packet costs, and has no limit.
+ * After a restart all data of a terminal comes in so, and must not keep out its hello.  Second
+ * tries are limited, far above what an honest terminal causes; those of numbers that came before
+ * much lower, since they are nearly all copies from another connection.  A hello can be replayed as
+ * long as its keys last, so what comes to control under hello numbers is limited for each SA by
+ * itself: a replay of one must not keep out the others.
  */
 #include <string.h>
 #include "base/cursor.h"
 #include "forward/state.h"
 
-#define HELLOS_PER_SEC	  200
-#define ESP_MIN_LEN	  (ESP_HEADER_LEN + ESP_TRAILER_LEN)
-#define PORT_REGISTRATION 434
+#define SECOND_TRIES_PER_SEC 20000 /* of a node */
+#define SEEN_TRIES_PER_SEC   200
+#define HELLOS_PER_SEC	     500 /* to control, of an SA */
+#define ESP_MIN_LEN	     (ESP_HEADER_LEN + ESP_TRAILER_LEN)
+#define PORT_REGISTRATION    434
 
 /* --- before opening */
 
@@ -29,7 +38,7 @@ static bool hello_possible(const struct sa *sa, uint32_t lo)
 	return sa->configured_keys && sa->esn && lo != 0;
 }
 
-static bool hello_affordable(struct sa *sa, usec_t now_us)
+static bool hello_welcome(struct sa *sa, usec_t now_us)
 {
 	struct fwd_limit l = {.since_us = sa->hello_since_us, .count = sa->hello_count};
 	bool ok = fwd_limit_ok(&l, now_us, HELLOS_PER_SEC);
@@ -58,15 +67,15 @@ static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec
 			/* Mostly a copy from another connection, seldom a hello that looks like
 			 * one: these have a small allowance of their own. */
 			in->fallback = DROP_REPLAYED;
-			can_hello =
-			    can_hello && fwd_limit_ok(&f->in.seen_hellos, now_us, HELLOS_PER_SEC);
+			can_hello = can_hello &&
+				    fwd_limit_ok(&f->in.seen_tries, now_us, SEEN_TRIES_PER_SEC);
 			break;
 		case REPLAY_TOO_OLD:
 			in->fallback = DROP_TOO_OLD;
 			break;
 		}
 	}
-	in->hello = can_hello && (in->fallback == DROP_REPLAYED || hello_affordable(sa, now_us));
+	in->hello = can_hello;
 	in->number = space_hello_number(lo);
 	return in->hello;
 }
@@ -157,7 +166,7 @@ static void open_packets(struct fwd *f, usec_t now_us)
 	crypt_open(in->ops, in->count);
 	for (unsigned i = 0; i < in->count; i++) {
 		if (in->ops[i].ok || !in->packets[i].may_hello ||
-		    !hello_affordable(in->packets[i].sa, now_us))
+		    !fwd_limit_ok(&in->second_tries, now_us, SECOND_TRIES_PER_SEC))
 			continue;
 		struct reader r = reader_of(in->ops[i].esp, ESP_HEADER_LEN);
 		reader_skip(&r, 4);
@@ -251,8 +260,9 @@ static bool is_registration(const struct fwd *f, const uint8_t *packet, const st
 static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_event_kind kind,
 			    const uint8_t *data, size_t len, usec_t now_us)
 {
-	struct fwd_event *e =
-	    len <= FWD_EVENT_DATA_MAX ? fwd_event_slot(f, kind, in->sa, now_us) : NULL;
+	struct fwd_event *e = NULL;
+	if (len <= FWD_EVENT_DATA_MAX && (!in->hello || hello_welcome(in->sa, now_us)))
+		e = fwd_event_slot(f, kind, in->sa, now_us);
 	if (!e) {
 		fwd_drop(f, DROP_CONTROL_BUSY, 1);
 		return;

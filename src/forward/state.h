@@ -98,7 +98,7 @@ struct fwd_in {
 	struct in_packet packets[FWD_OPS_MAX];
 	struct crypt_op again[FWD_OPS_MAX];
 	uint16_t again_of[FWD_OPS_MAX];
-	struct fwd_limit seen_hellos;
+	struct fwd_limit second_tries, seen_tries; /* of hello numbers */
 	struct merge merge;
 };
 

@@ -103,7 +103,7 @@ struct sa {
 	uint64_t told_mtu_us, moved_us;
 	const struct path *moved_path; /* FWD_EV_MOVED: compared, never followed */
 	struct endpoint moved_src;
-	uint64_t hello_since_us; /* [packet] tries of hello numbers in this second */
+	uint64_t hello_since_us; /* [packet] hellos given to control in this second */
 	uint32_t hello_count;
 	/* cold */
 	struct space own_space;

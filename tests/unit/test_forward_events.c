@@ -316,8 +316,7 @@ static void test_moved_after_hello(void **state)
 	rig_free(r);
 }
 
-/* Not for keys that are fresh, not without ESN, not with low half 0; and no more than so many
- * tries in a second. */
+/* Not for keys that are fresh, not without ESN, and only registration messages. */
 static void test_hello_refused(void **state)
 {
 	(void)state;
@@ -339,20 +338,6 @@ static void test_hello_refused(void **state)
 	}
 	struct rig_config c = {0};
 	struct rig *r = rig_new(&c);
-	for (int i = 0; i < 300; i++) {
-		struct rig_packet *q = rig_seal_udp(r, 4, 20);
-		q->data[q->len - 1] ^= 1;
-	}
-	rig_deliver(r, 0);
-	assert_int_equal(rig_drops(r, 1, DROP_NOT_AUTHENTIC), 300);
-	hello(r, EPOCH);
-	rig_deliver(r, 0);
-	rig_no_event(r); /* none left in this second */
-	r->now += USEC_PER_SEC;
-	hello(r, EPOCH);
-	rig_deliver(r, 0);
-	assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
-	fwd_event_done(r->node[1].f);
 	/* a probe or data under the hello number goes nowhere */
 	uint8_t bytes[ESP_PROBE_LEN];
 	struct esp_probe probe = {.kind = ESP_PROBE_REQUEST, .id = 1};
@@ -360,6 +345,113 @@ static void test_hello_refused(void **state)
 	rig_receive_raw(r, IP_PROTO_NONE, bytes, len, space_hello_number(EPOCH + 9));
 	assert_int_equal(rig_drops(r, 1, DROP_HELLO_DATA), 1);
 	rig_no_event(r);
+	rig_free(r);
+}
+
+static void put_rubbish(struct rig *r, struct rig_packet *q, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		rig_put(r, 1, q);
+	rig_receive(r, 1);
+	rig_list_clear(&r->node[1].inbox);
+}
+
+/* Second tries end, and begin again with the next second; first tries never do. */
+static void test_hello_tries(void **state)
+{
+	(void)state;
+	for (int primed = 0; primed < 2; primed++) {
+		struct rig_config c = {0};
+		struct rig *r = rig_new(&c);
+		replay_free(r->node[1].peer.space.replay);
+		r->node[1].peer.space.replay = replay_new(1024);
+		if (primed)
+			replay_reset(r->node[1].peer.space.replay, 0x100000777, true);
+		struct rig_packet bad = {0};
+		rig_seal_raw(r, 0, 0, IP_PROTO_IPIP, p, 40, 0x100000900, false, &bad);
+		bad.data[bad.len - 1] ^= 1;
+		for (int i = 0; i < 21; i++)
+			put_rubbish(r, &bad, 1000);
+		assert_int_equal(rig_drops(r, 1, DROP_NOT_AUTHENTIC), 21000);
+		hello(r, EPOCH);
+		rig_deliver(r, 0);
+		if (primed) {
+			rig_no_event(r);
+			r->now += USEC_PER_SEC;
+			hello(r, EPOCH);
+			rig_deliver(r, 0);
+		}
+		assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
+		fwd_event_done(r->node[1].f);
+		rig_no_event(r);
+		rig_free(r);
+	}
+}
+
+/* A terminal that sends on, after one of the nodes lost its numbers, is heard all the same: each
+ * hello reaches control while 10000 packets of data a second do not. */
+static void test_hello_in_own_data(void **state)
+{
+	(void)state;
+	for (int primed = 0; primed < 2; primed++) {
+		struct rig_config c = {0};
+		struct rig *r = rig_new(&c);
+		struct rig_node *t = &r->node[0], *s = &r->node[1];
+		replay_free(s->peer.space.replay);
+		s->peer.space.replay = replay_new(1024);
+		if (primed) /* it is the terminal that began anew */
+			replay_reset(s->peer.space.replay, 0x777, true);
+		atomic_store(&t->peer.space.next, space_hello_number(EPOCH) + 99);
+		for (int ms = 0, hellos = 0; ms < 2200; ms++, r->now += 1000) {
+			if (ms % 700 == 699)
+				hello(r, EPOCH + (uint32_t)++hellos);
+			uint8_t data[64];
+			size_t len = rig_make_udp(data, "10.9.0.5", 5000, "10.1.0.1", 53);
+			for (int i = 0; i < 10; i++)
+				rig_frame(t, data, len);
+			rig_run_tun(r, 0);
+			rig_deliver(r, 0);
+			if (ms % 700 == 699) {
+				const struct fwd_event *e = rig_next_event(r, FWD_EV_CONTROL);
+				assert_int_equal(e->number,
+						 space_hello_number(EPOCH + (uint32_t)hellos));
+				fwd_event_done(s->f);
+			}
+			rig_no_event(r);
+			rig_clear(r);
+		}
+		assert_int_equal(rig_drops(r, 1, DROP_NOT_AUTHENTIC), 22000);
+		assert_int_equal(rig_all_drops(r, 1), 22000);
+		rig_free(r);
+	}
+}
+
+/* A hello played back as often as one likes takes up no more than its share of control, and
+ * nothing of the other connections'. */
+static void test_hello_played_back(void **state)
+{
+	(void)state;
+	struct rig_config c = {.sas = 2};
+	struct rig *r = rig_new(&c);
+	replay_reset(r->node[1].peer.space.replay, 0x777, true);
+	hello(r, EPOCH);
+	unsigned got = 0;
+	for (int i = 0; i < 600; i++) {
+		rig_put(r, 1, &r->node[0].sent.at[0]);
+		rig_receive(r, 1);
+		if (!fwd_event_next(r->node[1].f))
+			continue;
+		fwd_event_done(r->node[1].f);
+		got++;
+	}
+	assert_int_equal(got, 500);
+	assert_int_equal(rig_drops(r, 1, DROP_CONTROL_BUSY), 100);
+	size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
+	r->node[0].sent.taken = 1;
+	assert_true(fwd_inject(r->node[0].f, r->node[0].out[1], IP_PROTO_IPIP, p, len, EPOCH + 1));
+	fwd_run_commands(r->node[0].f, r->now);
+	rig_deliver(r, 0);
+	assert_int_equal(rig_next_event(r, FWD_EV_CONTROL)->number, space_hello_number(EPOCH + 1));
 	rig_free(r);
 }
 
@@ -406,6 +498,9 @@ int main(void)
 	    cmocka_unit_test(test_hello_aside),
 	    cmocka_unit_test(test_moved_after_hello),
 	    cmocka_unit_test(test_hello_refused),
+	    cmocka_unit_test(test_hello_tries),
+	    cmocka_unit_test(test_hello_in_own_data),
+	    cmocka_unit_test(test_hello_played_back),
 	    cmocka_unit_test(test_hello_in_flood),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
