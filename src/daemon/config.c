@@ -529,7 +529,7 @@ static int read_common(struct config_reading *r, cfg_t *root)
 	c->port = ESP_PORT;
 	c->probe_idle_ms = 1000;
 	c->probe_spare_ms = 20000;
-	c->initial_rto_ms = 250;
+	c->initial_rto_ms = 120;
 	if (read_common_names(r, root) < 0 ||
 	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
 	    config_field_bool(r, root, "offload", &c->offload) < 0 ||

@@ -16,6 +16,8 @@
 #include "wire/ip.h"
 #include "wire/mip4.h"
 
+#define STALE_US (60ull * USEC_PER_SEC)
+
 struct listener {
 	struct addr addr;
 	bool udp;
@@ -110,20 +112,48 @@ static const struct path *reply_path(struct node *n, const struct conn *conn)
 	return a && a->conn == conn ? &a->back : NULL;
 }
 
+static void send4(struct node *n, struct conn *conn, const struct addr *src, const struct addr *dst,
+		  uint16_t port, const uint8_t *msg, size_t len, bool hello, bool aside)
+{
+	struct endpoint from = {.addr = *src, .port = MIP4_PORT}, to = {.addr = *dst, .port = port};
+	struct node_sending how = {.hello_epoch = hello ? node_new_epoch() : 0,
+				   .aside = aside,
+				   .via = reply_path(n, conn)};
+	node_send_udp(n, conn, &from, &to, msg, len, &how);
+}
+
+static void send6(struct node *n, struct conn *conn, const struct addr *src, const struct addr *dst,
+		  const uint8_t *msg, size_t len, bool hello, bool aside)
+{
+	struct node_sending how = {.hello_epoch = hello ? node_new_epoch() : 0,
+				   .aside = aside,
+				   .via = reply_path(n, conn)};
+	node_send_mh(n, conn, src, dst, msg, len, &how);
+}
+
 static void send_reply4(void *ctx, struct conn *conn, const struct addr *src,
 			const struct addr *dst, uint16_t port, const uint8_t *msg, size_t len,
 			bool hello)
 {
-	struct endpoint from = {.addr = *src, .port = MIP4_PORT}, to = {.addr = *dst, .port = port};
-	node_send_udp(ctx, conn, &from, &to, msg, len, hello ? node_new_epoch() : 0,
-		      reply_path(ctx, conn));
+	send4(ctx, conn, src, dst, port, msg, len, hello, false);
 }
 
 static void send_reply6(void *ctx, struct conn *conn, const struct addr *src,
 			const struct addr *dst, const uint8_t *msg, size_t len, bool hello)
 {
-	node_send_mh(ctx, conn, src, dst, msg, len, hello ? node_new_epoch() : 0,
-		     reply_path(ctx, conn));
+	send6(ctx, conn, src, dst, msg, len, hello, false);
+}
+
+static void send_denial4(void *ctx, struct conn *conn, const struct addr *src,
+			 const struct addr *dst, uint16_t port, const uint8_t *msg, size_t len)
+{
+	send4(ctx, conn, src, dst, port, msg, len, true, true);
+}
+
+static void send_denial6(void *ctx, struct conn *conn, const struct addr *src,
+			 const struct addr *dst, const uint8_t *msg, size_t len)
+{
+	send6(ctx, conn, src, dst, msg, len, true, true);
 }
 
 static void learn(struct node *n, const struct role_arrival *a);
@@ -184,6 +214,17 @@ static void home_moved(struct node *n, const struct role_arrival *a)
 	learn(n, a);
 }
 
+/* For display: the care-of address that the terminal has is not the one its packets come from. */
+static void look_for_nat(struct conn *c, const uint8_t *msg, size_t len)
+{
+	struct mip4_request q;
+	if (mip4_read_request(msg, len, &q) != MIP4_OK || q.lifetime_s == 0)
+		return;
+	struct addr care_of = addr_from_bytes(4, q.care_of);
+	if (c->care_of.addr.family == 4 && !addr_is_any(&care_of))
+		c->behind_nat = !addr_equal(&care_of, &c->care_of.addr);
+}
+
 static void home_control_packet(struct node *n, const struct role_arrival *a)
 {
 	struct home *h = home_of(n);
@@ -206,8 +247,11 @@ static void home_control_packet(struct node *n, const struct role_arrival *a)
 	if (info.proto == IP_PROTO_MH && info.version == 6)
 		registrar_request6(h->registrar, &ra, e->data + info.l4_off,
 				   info.total_len - info.l4_off);
-	else if (ip_read_udp(e->data, &info, &sport, &dport, &payload, &len) && dport == MIP4_PORT)
+	else if (ip_read_udp(e->data, &info, &sport, &dport, &payload, &len) &&
+		 dport == MIP4_PORT) {
 		registrar_request4(h->registrar, &ra, sport, payload, len);
+		look_for_nat(a->conn, payload, len);
+	}
 	h->arrival = NULL;
 }
 
@@ -219,22 +263,27 @@ static void home_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t
 	(void)at_us;
 }
 
-static void home_path_mtu(struct node *n, struct conn *c, uint32_t mtu)
+static void home_mtu_changed(struct node *n, struct conn *c)
 {
-	const struct path *old = rcu_dereference(c->out->path);
-	if (!old || mtu >= old->mtu || mtu < 576)
-		return;
-	struct path path = *old;
-	path.mtu = (uint16_t)mtu;
-	node_conn_set_path(c, &path);
-	log_info(n->log, "home: path mtu connection=%s mtu=%u", c->name, mtu);
-	node_peer_clamp(c->peer, &c, 1);
+	(void)n;
+	if (c->state == CONN_ACTIVE)
+		node_peer_clamp(c->peer, &c, 1);
 }
 
 static void home_expired(struct node *n, struct conn *c)
 {
 	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
-	conn_set_state(n->table, c, CONN_EXPIRED, clock_now_us());
+}
+
+/* A terminal asks over each connection that it can use every probe-spare (20 s). */
+static void home_sweep(struct node *n, struct conn *c, usec_t now)
+{
+	usec_t heard = atomic_load_explicit(&c->in->last_us, memory_order_relaxed);
+	bool silent = heard + STALE_US < now;
+	if (c->state == CONN_READY && silent)
+		conn_set_state(n->table, c, CONN_STALE, now);
+	else if (c->state == CONN_STALE && !silent)
+		conn_set_state(n->table, c, CONN_READY, now);
 }
 
 /* --- sockets */
@@ -307,6 +356,9 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 	rt->connections_max = t->connections_max;
 	rt->peer = node_peer_new(n, t, false);
 	rt->peer->owner = rt;
+	/* What was asked before we started may have been taken by whoever heard it. */
+	rt->last_identification = mip4_identification(clock_wall_us());
+	rt->last_hello6 = (uint32_t)(clock_wall_us() / USEC_PER_SEC);
 	if (registrar_add(h->registrar, rt) < 0) {
 		node_peer_retire(n, rt->peer);
 		mem_wipe(rt, sizeof *rt);
@@ -356,6 +408,8 @@ static int home_start(struct node *n, struct err *err)
 	struct registrar_ops ops = {.ctx = n,
 				    .send_reply4 = send_reply4,
 				    .send_reply6 = send_reply6,
+				    .send_denial4 = send_denial4,
+				    .send_denial6 = send_denial6,
 				    .binding_changed = binding_changed,
 				    .epoch_accepted = epoch_accepted,
 				    .epoch_sent = epoch_sent};
@@ -399,11 +453,10 @@ static const struct config_connection *connection_named(const struct config_term
 	return c;
 }
 
-/* The terminal stays: connections that are the same stay with their numbers and bindings. */
-static int terminal_update(struct node *n, const struct config_terminal *old,
-			   struct config_terminal *fresh, struct err *err)
+/* What is not there any more, or not the same, goes first: its SPIs may be used elsewhere. */
+static void terminal_prune(struct node *n, const struct config_terminal *old,
+			   struct config_terminal *fresh)
 {
-	struct registrar_terminal *rt = registrar_find(home_of(n)->registrar, old->name);
 	struct conn *next;
 	for (struct conn *c = conn_table_first(n->table); c; c = next) {
 		next = c->next;
@@ -412,10 +465,18 @@ static int terminal_update(struct node *n, const struct config_terminal *old,
 		const struct config_connection *was = connection_named(old, c->name);
 		const struct config_connection *is = connection_named(fresh, c->name);
 		if (is && config_connection_equal(was, is))
-			c->owner = fresh;
+			conn_set_owner(n->table, c, fresh);
 		else
 			connection_gone(n, c);
 	}
+}
+
+/* The terminal stays, and what is left of its connections, with numbers and bindings. */
+static int terminal_extend(struct node *n, struct config_terminal *fresh, struct err *err)
+{
+	struct registrar_terminal *rt = registrar_find(home_of(n)->registrar, fresh->name);
+	if (!rt)
+		return terminal_add(n, fresh, err);
 	for (const struct config_connection *c = fresh->connections; c; c = c->next)
 		if (!conn_find_name(n->table, fresh, c->name) &&
 		    !node_conn_add(n, c, rt->peer, fresh, err))
@@ -423,28 +484,23 @@ static int terminal_update(struct node *n, const struct config_terminal *old,
 	return 0;
 }
 
+/* A checked configuration fits; should a part of it not, that is logged and the rest is in
+ * force: connections already belong to the fresh one. */
 static int home_reload(struct node *n, struct config *fresh, struct err *err)
 {
-	int rc = 0;
 	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next) {
 		struct config_terminal *same = terminal_named(fresh, t->name);
-		if (!same || !config_terminal_equal(t, same))
+		if (same && config_terminal_equal(t, same))
+			terminal_prune(n, t, same);
+		else
 			terminal_remove(n, t);
 	}
-	for (struct config_terminal *t = fresh->terminals; t; t = t->next) {
-		struct config_terminal *old = terminal_named(n->cfg, t->name);
-		int one = old && registrar_find(home_of(n)->registrar, t->name)
-			      ? terminal_update(n, old, t, err)
-			      : terminal_add(n, t, err);
-		if (one < 0) {
-			log_error(n->log, "home: %s", err->text);
-			rc = -1;
-		}
-	}
-	/* A checked configuration fits; what did not is logged, and the rest is in force. */
-	if (rc < 0)
-		log_error(n->log, "home: part of the new configuration is not in force");
-	return listen_all(n, fresh);
+	for (struct config_terminal *t = fresh->terminals; t; t = t->next)
+		if (terminal_extend(n, t, err) < 0)
+			log_error(n->log, "home: not in force: %s", err->text);
+	if (listen_all(n, fresh) < 0)
+		log_error(n->log, "home: cannot ask for the packet sockets");
+	return 0;
 }
 
 /* --- time and display */
@@ -518,7 +574,8 @@ const struct role role_home = {
     .control_packet = home_control_packet,
     .probe_reply = home_probe_reply,
     .moved = home_moved,
-    .path_mtu = home_path_mtu,
+    .mtu_changed = home_mtu_changed,
+    .sweep = home_sweep,
     .expired = home_expired,
     .tick = home_tick,
     .reload = home_reload,

@@ -21,8 +21,10 @@
 #include "wire/esp.h"
 #include "wire/ip.h"
 
-#define MH_MAX	    1024
-#define TICK_MAX_US (1 * USEC_PER_SEC)
+#define MH_MAX	      1024
+#define MTU_FORGET_US (600ull * USEC_PER_SEC)
+#define MTU_LEAST4    552
+#define MTU_LEAST6    1280
 
 /* --- peers */
 
@@ -75,8 +77,9 @@ uint32_t node_new_epoch(void)
 
 void node_epoch_accept(struct node *n, struct conn *c, uint64_t number)
 {
-	atomic_store(&c->in->space->rx_epoch, (uint32_t)(number >> 32));
-	if (!fwd_reset_window(n->fwd, c->in->space, number))
+	if (fwd_reset_window(n->fwd, c->in->space, number))
+		atomic_store(&c->in->space->rx_epoch, (uint32_t)(number >> 32));
+	else
 		log_warn(n->log, "node: packet thread is behind, epoch not taken connection=%s",
 			 c->name);
 }
@@ -206,10 +209,15 @@ struct active *node_active(struct conn *const *conns, size_t count)
 /* --- sending control messages */
 
 static void inject(struct node *n, struct conn *c, uint8_t next_header, const void *data,
-		   size_t len, uint32_t hello_epoch, const struct path *via)
+		   size_t len, const struct node_sending *how)
 {
-	bool sent = via ? fwd_inject_via(n->fwd, c->out, next_header, data, len, hello_epoch, via)
-			: fwd_inject(n->fwd, c->out, next_header, data, len, hello_epoch);
+	bool sent;
+	if (how->aside)
+		sent = fwd_inject_aside(n->fwd, c->out, next_header, data, len, how->hello_epoch,
+					how->via);
+	else
+		sent = fwd_inject_via(n->fwd, c->out, next_header, data, len, how->hello_epoch,
+				      how->via);
 	if (!sent)
 		log_warn(n->log,
 			 "node: packet thread is behind, control message dropped connection=%s",
@@ -217,25 +225,25 @@ static void inject(struct node *n, struct conn *c, uint8_t next_header, const vo
 }
 
 void node_send_udp(struct node *n, struct conn *c, const struct endpoint *src,
-		   const struct endpoint *dst, const uint8_t *msg, size_t len, uint32_t hello_epoch,
-		   const struct path *via)
+		   const struct endpoint *dst, const uint8_t *msg, size_t len,
+		   const struct node_sending *how)
 {
 	uint8_t packet[MH_MAX];
 	size_t total = ip_write_udp(packet, sizeof packet, src, dst, msg, len);
 	if (total)
 		inject(n, c, src->addr.family == 6 ? IP_PROTO_IPV6 : IP_PROTO_IPIP, packet, total,
-		       hello_epoch, via);
+		       how);
 }
 
 void node_send_mh(struct node *n, struct conn *c, const struct addr *src, const struct addr *dst,
-		  const uint8_t *msg, size_t len, uint32_t hello_epoch, const struct path *via)
+		  const uint8_t *msg, size_t len, const struct node_sending *how)
 {
 	uint8_t packet[MH_MAX];
 	size_t header = ip_write_header(packet, sizeof packet, src, dst, IP_PROTO_MH, 0, 64, len);
 	if (!header || header + len > sizeof packet)
 		return;
 	memcpy(packet + header, msg, len);
-	inject(n, c, IP_PROTO_IPV6, packet, header + len, hello_epoch, via);
+	inject(n, c, IP_PROTO_IPV6, packet, header + len, how);
 }
 
 void node_send_probe(struct node *n, struct conn *c, enum esp_probe_kind kind, uint64_t id,
@@ -243,8 +251,9 @@ void node_send_probe(struct node *n, struct conn *c, enum esp_probe_kind kind, u
 {
 	uint8_t data[ESP_PROBE_LEN];
 	struct esp_probe probe = {.kind = kind, .id = id};
+	struct node_sending how = {.via = via};
 	size_t len = esp_write_probe(data, sizeof data, &probe);
-	inject(n, c, IP_PROTO_NONE, data, len, 0, via);
+	inject(n, c, IP_PROTO_NONE, data, len, &how);
 }
 
 /* --- events of the packet path */
@@ -264,12 +273,43 @@ static void event_probe(struct node *n, const struct role_arrival *a)
 	}
 }
 
+/* Neither direction carries anything any more. */
+static void conn_end(struct node *n, struct conn *c)
+{
+	atomic_store(&c->in->dead, true);
+	atomic_store(&c->out->dead, true);
+	n->role->expired(n, c);
+	conn_set_state(n->table, c, CONN_EXPIRED, clock_now_us());
+}
+
+/* RFC 1191 6.3: what a router said is believed for ten minutes (told_us 0: forgotten).  It is
+ * not authenticated: no lower than what Linux itself believes. */
+static void conn_path_mtu(struct node *n, struct conn *c, uint32_t mtu, usec_t told_us)
+{
+	const struct path *old = rcu_dereference(c->out->path);
+	uint32_t least = c->server.addr.family == 6 ? MTU_LEAST6 : MTU_LEAST4;
+	if (mtu < least)
+		mtu = least;
+	c->mtu_told_us = told_us;
+	if (!old || (told_us ? mtu >= old->mtu : mtu == old->mtu))
+		return;
+	struct path path = *old;
+	path.mtu = (uint16_t)mtu;
+	node_conn_set_path(c, &path);
+	log_info(n->log, "node: path mtu connection=%s mtu=%u", c->name, mtu);
+	n->role->mtu_changed(n, c);
+}
+
+/* NULL when it was removed meanwhile, or its SPI belongs to another SA now. */
 static struct conn *event_conn(struct node *n, const struct fwd_event *e)
 {
-	if (!e->outbound)
-		return conn_find_spi(n->table, e->spi);
-	for (struct conn *c = conn_table_first(n->table); c; c = c->next)
-		if (c->out->spi == e->spi)
+	struct conn *c;
+	if (!e->outbound) {
+		c = conn_find_spi(n->table, e->spi);
+		return c && c->in == e->sa ? c : NULL;
+	}
+	for (c = conn_table_first(n->table); c; c = c->next)
+		if (c->out == e->sa)
 			return c;
 	return NULL;
 }
@@ -306,10 +346,10 @@ static void event_handle(struct node *n, const struct fwd_event *e)
 	case FWD_EV_HARD_LIFETIME:
 		log_error(n->log, "node: lifetime spent connection=%s spi=0x%08" PRIx32,
 			  a.conn->name, e->spi);
-		n->role->expired(n, a.conn);
+		conn_end(n, a.conn);
 		break;
 	case FWD_EV_PATH_MTU:
-		n->role->path_mtu(n, a.conn, e->mtu);
+		conn_path_mtu(n, a.conn, e->mtu, e->at_us);
 		break;
 	}
 }
@@ -336,15 +376,22 @@ static void events_ready(void *ctx, bool readable, bool writable)
 
 /* --- time */
 
-static void expire_connections(struct node *n, usec_t now)
+/* Once a second: what lasts and what ended. */
+static void sweep(struct node *n, usec_t now)
 {
+	if (now < n->sweep_us)
+		return;
+	n->sweep_us = now + USEC_PER_SEC;
 	for (struct conn *c = conn_table_first(n->table); c; c = c->next) {
-		if (c->state == CONN_EXPIRED || c->expires_us > now)
+		if (c->state == CONN_EXPIRED)
 			continue;
-		log_error(n->log, "node: lifetime ended connection=%s", c->name);
-		atomic_store(&c->in->dead, true);
-		atomic_store(&c->out->dead, true);
-		n->role->expired(n, c);
+		if (c->expires_us <= now) {
+			log_error(n->log, "node: lifetime ended connection=%s", c->name);
+			conn_end(n, c);
+		} else if (c->mtu_told_us && now - c->mtu_told_us > MTU_FORGET_US) {
+			conn_path_mtu(n, c, n->cfg->mtu, 0);
+		}
+		n->role->sweep(n, c, now);
 	}
 }
 
@@ -352,12 +399,11 @@ static void node_turn(void *ctx)
 {
 	struct node *n = ctx;
 	usec_t now = clock_now_us();
-	expire_connections(n, now);
+	sweep(n, now);
 	usec_t next = n->role->tick(n, now);
-	if (next > now + TICK_MAX_US)
-		next = now + TICK_MAX_US;
+	if (next > n->sweep_us)
+		next = n->sweep_us;
 	loop_timer_at(n->timer, next > now ? next : now + USEC_PER_MS);
-	rcu_quiescent_state();
 }
 
 static void node_timer(void *ctx)
@@ -560,6 +606,7 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 		goto fail;
 	}
 	loop_on_turn(n->loop, node_turn, n);
+	loop_around_wait(n->loop, rcu_thread_offline, rcu_thread_online);
 	loop_timer_at(n->timer, clock_now_us());
 	log_info(log, "node: running role=%s tun=%s",
 		 cfg->role == ROLE_TERMINAL ? "terminal" : "home-server", cfg->tun);
@@ -567,7 +614,6 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 	n->role->stop(n);
 	control_free(n->control);
 	pktio_stop(n->pktio);
-	node_turn(n);
 	conn_table_free(n->table);
 	fwd_free(n->fwd);
 	rcu_barrier();

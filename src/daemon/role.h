@@ -35,9 +35,11 @@ struct role {
 	void (*control_packet)(struct node *n, const struct role_arrival *a);
 	void (*probe_reply)(struct node *n, struct conn *c, uint64_t id, usec_t at_us);
 	void (*moved)(struct node *n, const struct role_arrival *a);
-	void (*path_mtu)(struct node *n, struct conn *c, uint32_t mtu);
-	void (*expired)(struct node *n, struct conn *c);
+	/* The path's MTU changed, and with it what fits into the connection. */
+	void (*mtu_changed)(struct node *n, struct conn *c);
+	void (*expired)(struct node *n, struct conn *c); /* before its state changes */
 	usec_t (*tick)(struct node *n, usec_t now_us);
+	void (*sweep)(struct node *n, struct conn *c, usec_t now_us); /* each, once a second */
 	/* Differences between n->cfg and fresh are carried out; then n->cfg is replaced. */
 	int (*reload)(struct node *n, struct config *fresh, struct err *err);
 	void (*status)(struct node *n, json_t *out);
@@ -63,7 +65,7 @@ struct node {
 	struct conn_table *table;
 	struct moves *moves;
 	struct control *control;
-	usec_t start_us;
+	usec_t start_us, sweep_us;
 	uint32_t tun_mtu;
 	int exit_status;
 };
@@ -86,12 +88,19 @@ uint32_t node_peer_clamp(struct peer *peer, struct conn *const *conns, size_t co
 /* A fresh active set of the connections' outbound SAs; NULL for none. */
 struct active *node_active(struct conn *const *conns, size_t count);
 
-/* Sends inner packets made of a registration message. via NULL: the connection's path. */
+/* How a control message is sent. */
+struct node_sending {
+	uint32_t hello_epoch;	/* 0: with the next number */
+	bool aside;		/* the hello's number, but its epoch does not begin */
+	const struct path *via; /* NULL: the connection's path */
+};
+
+/* Inner packets made of a registration message. */
 void node_send_udp(struct node *n, struct conn *c, const struct endpoint *src,
-		   const struct endpoint *dst, const uint8_t *msg, size_t len, uint32_t hello_epoch,
-		   const struct path *via);
+		   const struct endpoint *dst, const uint8_t *msg, size_t len,
+		   const struct node_sending *how);
 void node_send_mh(struct node *n, struct conn *c, const struct addr *src, const struct addr *dst,
-		  const uint8_t *msg, size_t len, uint32_t hello_epoch, const struct path *via);
+		  const uint8_t *msg, size_t len, const struct node_sending *how);
 void node_send_probe(struct node *n, struct conn *c, enum esp_probe_kind kind, uint64_t id,
 		     const struct path *via);
 /* The peer's numbers go on from this hello number: the replay window follows, in order with what

@@ -6,6 +6,7 @@
  * the default route of the packet path.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/mem.h"
@@ -23,7 +24,8 @@ struct outlet {
 	struct addr addr;
 	char interface[IF_NAMESIZE];
 	bool udp;
-	int sock; /* -1: asked for, or free */
+	int sock;   /* -1: none (yet) */
+	bool asked; /* net's answer is to come */
 	unsigned users;
 };
 
@@ -84,7 +86,7 @@ static void outlet_ready(void *ctx, const struct netreq *reply, int fd)
 
 	for (unsigned i = 0; t && i < CONNECTIONS_MAX; i++) {
 		struct outlet *k = &t->outlets[i];
-		if (k->users && k->sock < 0 && k->udp == reply->udp &&
+		if (k->users && k->asked && k->udp == reply->udp &&
 		    addr_equal(&k->addr, &reply->local.addr) &&
 		    !strcmp(k->interface, reply->interface))
 			o = k;
@@ -94,6 +96,7 @@ static void outlet_ready(void *ctx, const struct netreq *reply, int fd)
 			close(fd);
 		return;
 	}
+	o->asked = false;
 	if (fd >= 0)
 		o->sock = pktio_sock_add(n->pktio, fd, o->udp, o->addr.family == 6);
 	if (o->sock < 0)
@@ -110,33 +113,43 @@ static void outlet_ready(void *ctx, const struct netreq *reply, int fd)
 	}
 }
 
+static void outlet_ask(struct node *n, struct outlet *o, unsigned ifindex)
+{
+	struct netreq req = {.kind = NETREQ_SOCK,
+			     .on = true,
+			     .udp = o->udp,
+			     .ifindex = ifindex,
+			     .local = {.addr = o->addr, .port = o->udp ? n->cfg->port : 0}};
+	memcpy(req.interface, o->interface, sizeof req.interface);
+	o->asked = true;
+	if (netreq_send(n->net, &req, outlet_ready, n) < 0)
+		loop_stop(n->loop);
+}
+
 static struct outlet *outlet_get(struct node *n, const struct care_of *at, bool udp)
 {
 	struct terminal *t = terminal_of(n);
-	struct outlet *spare = NULL;
+	struct outlet *o = NULL;
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
-		struct outlet *o = &t->outlets[i];
-		if (!o->users) {
-			spare = spare ? spare : o;
-		} else if (o->udp == udp && addr_equal(&o->addr, &at->addr) &&
-			   !strcmp(o->interface, at->interface)) {
-			o->users++;
-			return o;
+		struct outlet *k = &t->outlets[i];
+		if (!k->users) {
+			o = o ? o : k;
+		} else if (k->udp == udp && addr_equal(&k->addr, &at->addr) &&
+			   !strcmp(k->interface, at->interface)) {
+			o = k;
+			break;
 		}
 	}
-	if (!spare)
+	if (!o)
 		return NULL;
-	*spare = (struct outlet){.addr = at->addr, .udp = udp, .sock = -1, .users = 1};
-	memcpy(spare->interface, at->interface, sizeof spare->interface);
-	struct netreq req = {.kind = NETREQ_SOCK,
-			     .on = true,
-			     .udp = udp,
-			     .ifindex = at->ifindex,
-			     .local = {.addr = at->addr, .port = udp ? n->cfg->port : 0}};
-	memcpy(req.interface, at->interface, sizeof req.interface);
-	if (netreq_send(n->net, &req, outlet_ready, n) < 0)
-		loop_stop(n->loop);
-	return spare;
+	if (!o->users) {
+		*o = (struct outlet){.addr = at->addr, .udp = udp, .sock = -1};
+		memcpy(o->interface, at->interface, sizeof o->interface);
+	}
+	o->users++;
+	if (o->sock < 0 && !o->asked)
+		outlet_ask(n, o, at->ifindex);
+	return o;
 }
 
 static void outlet_put(struct node *n, struct outlet *o)
@@ -146,6 +159,7 @@ static void outlet_put(struct node *n, struct outlet *o)
 	if (o->sock >= 0)
 		pktio_sock_remove(n->pktio, (uint16_t)o->sock);
 	o->sock = -1;
+	o->asked = false;
 }
 
 static void detach(void *ctx, struct conn *conn)
@@ -166,11 +180,18 @@ static void attach(void *ctx, struct conn *conn, const struct care_of *at)
 	struct terminal *t = terminal_of(n);
 	struct attachment *a = attachment_of(t, conn);
 	struct endpoint care_of = {.addr = at->addr, .port = conn->udp ? n->cfg->port : 0};
+	struct outlet *old = a->outlet;
 
-	detach(ctx, conn);
+	/* The new outlet first: when it is the old one its socket stays. */
 	conn_set_pair(n->table, conn, &care_of, &conn->server);
+	conn->mtu_told_us = 0;
 	a->mtu = at->mtu;
+	a->ready = false;
 	a->outlet = outlet_get(n, at, conn->udp);
+	if (old != a->outlet)
+		node_conn_set_path(conn, NULL);
+	if (old)
+		outlet_put(n, old);
 	if (!a->outlet)
 		mover_attached(t->mover, conn, false, clock_now_us());
 	else if (a->outlet->sock >= 0)
@@ -183,12 +204,13 @@ static void send_request(void *ctx, struct conn *conn, const struct addr *src,
 			 const struct addr *dst, const uint8_t *msg, size_t len,
 			 uint32_t hello_epoch)
 {
+	struct node_sending how = {.hello_epoch = hello_epoch};
 	struct endpoint from = {.addr = *src, .port = MIP4_PORT},
 			to = {.addr = *dst, .port = MIP4_PORT};
 	if (src->family == 4)
-		node_send_udp(ctx, conn, &from, &to, msg, len, hello_epoch, NULL);
+		node_send_udp(ctx, conn, &from, &to, msg, len, &how);
 	else
-		node_send_mh(ctx, conn, src, dst, msg, len, hello_epoch, NULL);
+		node_send_mh(ctx, conn, src, dst, msg, len, &how);
 }
 
 static void send_probe(void *ctx, struct conn *conn, uint64_t id)
@@ -228,10 +250,11 @@ static void activate(void *ctx, struct conn *const *conns, uint8_t count)
 	tun_mtu(n, node_peer_clamp(t->peer, t->active, t->active_count));
 }
 
+/* interface "": the TUN device */
 static void ask_home_addr(struct node *n, const struct addr *home, const char *interface, bool on)
 {
 	struct netreq req = {.kind = NETREQ_HOME_ADDR, .on = on, .prefix = prefix_host(home)};
-	memcpy(req.interface, interface, IF_NAMESIZE);
+	snprintf(req.interface, sizeof req.interface, "%s", interface);
 	node_ask(n, &req);
 }
 
@@ -268,25 +291,27 @@ static void ask_routes(struct node *n, const struct care_of *at)
 	}
 }
 
+/* The home addresses stay on the TUN device at home too: packets still on their way in a
+ * connection are delivered from there. */
 static void home_change(void *ctx, const struct care_of *at)
 {
-	static const char on_tun[IF_NAMESIZE] = "";
 	struct node *n = ctx;
 	struct terminal *t = terminal_of(n);
 	const struct config_terminal *me = n->cfg->terminals;
+	bool was = t->home_at.interface[0] != '\0';
+	bool same = at && was && !strcmp(at->interface, t->home_at.interface);
 
 	for (unsigned i = 0; i < me->home_count; i++) {
-		const struct addr *home = &me->homes[i];
-		ask_home_addr(n, home, at ? at->interface : on_tun, true);
-		if (at || t->home_at.interface[0])
-			ask_home_addr(n, home, at ? on_tun : t->home_at.interface, false);
-	}
-	ask_routes(n, at);
-	for (unsigned i = 0; at && i < me->home_count; i++) {
 		struct netreq req = {.kind = NETREQ_ANNOUNCE, .on = true, .addr = me->homes[i]};
+		if (was && !same)
+			ask_home_addr(n, &me->homes[i], t->home_at.interface, false);
+		if (!at || same)
+			continue;
+		ask_home_addr(n, &me->homes[i], at->interface, true);
 		memcpy(req.interface, at->interface, sizeof req.interface);
 		node_ask(n, &req);
 	}
+	ask_routes(n, at);
 	if (at)
 		t->home_at = *at;
 	else
@@ -363,24 +388,23 @@ static void terminal_moved(struct node *n, const struct role_arrival *a)
 	(void)a;
 }
 
-static void terminal_path_mtu(struct node *n, struct conn *c, uint32_t mtu)
+static void terminal_mtu_changed(struct node *n, struct conn *c)
 {
 	struct terminal *t = terminal_of(n);
-	const struct path *old = rcu_dereference(c->out->path);
-	if (!old || mtu >= old->mtu || mtu < 576)
-		return;
-	struct path path = *old;
-	path.mtu = (uint16_t)mtu;
-	node_conn_set_path(c, &path);
-	log_info(n->log, "terminal: path mtu connection=%s mtu=%u", c->name, mtu);
+	(void)c;
 	tun_mtu(n, node_peer_clamp(t->peer, t->active, t->active_count));
 }
 
 static void terminal_expired(struct node *n, struct conn *c)
 {
-	usec_t now = clock_now_us();
-	mover_remove(terminal_of(n)->mover, c, now);
-	conn_set_state(n->table, c, CONN_EXPIRED, now);
+	mover_remove(terminal_of(n)->mover, c, clock_now_us());
+}
+
+static void terminal_sweep(struct node *n, struct conn *c, usec_t now)
+{
+	(void)n;
+	(void)c;
+	(void)now;
 }
 
 static void keepalives(struct node *n, usec_t now)
@@ -393,7 +417,7 @@ static void keepalives(struct node *n, usec_t now)
 		usec_t sent = atomic_load_explicit(&a->conn->out->last_us, memory_order_relaxed);
 		if (a->keepalive_us > sent)
 			sent = a->keepalive_us;
-		if (now - sent < a->cfg->keepalive_s * (usec_t)USEC_PER_SEC)
+		if (now < sent + a->cfg->keepalive_s * (usec_t)USEC_PER_SEC)
 			continue;
 		a->keepalive_us = now;
 		const struct path *path = rcu_dereference(a->conn->out->path);
@@ -516,7 +540,9 @@ static int terminal_start(struct node *n, struct err *err)
 	for (const struct config_connection *c = n->cfg->terminals->connections; c; c = c->next)
 		if (connection_add(n, c, preference++, err) < 0)
 			return -1;
-	home_change(n, NULL);
+	for (unsigned i = 0; i < n->cfg->terminals->home_count; i++)
+		ask_home_addr(n, &n->cfg->terminals->homes[i], "", true);
+	ask_routes(n, NULL);
 	return watch_start(n, err);
 }
 
@@ -659,7 +685,8 @@ const struct role role_terminal = {
     .control_packet = terminal_control_packet,
     .probe_reply = terminal_probe_reply,
     .moved = terminal_moved,
-    .path_mtu = terminal_path_mtu,
+    .mtu_changed = terminal_mtu_changed,
+    .sweep = terminal_sweep,
     .expired = terminal_expired,
     .tick = terminal_tick,
     .reload = terminal_reload,

@@ -22,6 +22,7 @@
 #define LOOP_SIGNALS_MAX 8
 
 struct loop_signal {
+	struct loop *loop;
 	struct event *ev;
 	int signo;
 	void (*fn)(void *ctx, int signo);
@@ -30,7 +31,8 @@ struct loop_signal {
 
 struct loop {
 	struct event_base *base;
-	bool stop;
+	bool stop, waiting;
+	void (*wait_begins)(void), (*wait_ends)(void);
 	unsigned turn_count, signal_count;
 	struct {
 		void (*fn)(void *ctx);
@@ -81,6 +83,14 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
+/* Before the first callback of a turn, and when there was none. */
+static void loop_woken(struct loop *l)
+{
+	if (l->waiting && l->wait_ends)
+		l->wait_ends();
+	l->waiting = false;
+}
+
 int loop_run(struct loop *l)
 {
 	l->stop = false;
@@ -90,7 +100,11 @@ int loop_run(struct loop *l)
 		if (l->stop)
 			return 0;
 		/* 1: nothing is registered any more, so nothing can ever happen. */
+		l->waiting = true;
+		if (l->wait_begins)
+			l->wait_begins();
 		int r = event_base_loop(l->base, EVLOOP_ONCE);
+		loop_woken(l);
 		if (r != 0)
 			return r < 0 ? -1 : 0;
 	}
@@ -100,6 +114,12 @@ void loop_stop(struct loop *l)
 {
 	l->stop = true;
 	event_base_loopbreak(l->base);
+}
+
+void loop_around_wait(struct loop *l, void (*begins)(void), void (*ends)(void))
+{
+	l->wait_begins = begins;
+	l->wait_ends = ends;
 }
 
 void loop_on_turn(struct loop *l, void (*fn)(void *ctx), void *ctx)
@@ -114,6 +134,7 @@ static void loop_fd_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_fd *f = arg;
 	(void)fd;
+	loop_woken(f->loop);
 	f->fn(f->ctx, (what & EV_READ) != 0, (what & EV_WRITE) != 0);
 }
 
@@ -161,6 +182,7 @@ static void loop_timer_fired(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	t->at_us = USEC_NEVER;
+	loop_woken(t->loop);
 	t->fn(t->ctx);
 }
 
@@ -205,6 +227,7 @@ static void loop_signal_fired(evutil_socket_t fd, short what, void *arg)
 	struct loop_signal *s = arg;
 	(void)fd;
 	(void)what;
+	loop_woken(s->loop);
 	s->fn(s->ctx, s->signo);
 }
 
@@ -213,7 +236,7 @@ int loop_signal(struct loop *l, int signo, void (*fn)(void *ctx, int signo), voi
 	if (l->signal_count == LOOP_SIGNALS_MAX)
 		return -1;
 	struct loop_signal *s = &l->signals[l->signal_count];
-	*s = (struct loop_signal){.signo = signo, .fn = fn, .ctx = ctx};
+	*s = (struct loop_signal){.loop = l, .signo = signo, .fn = fn, .ctx = ctx};
 	s->ev = event_new(l->base, signo, EV_SIGNAL | EV_PERSIST, loop_signal_fired, s);
 	if (!s->ev)
 		return -1;

@@ -14,6 +14,8 @@ struct loop *loop_new(void);
 void loop_free(struct loop *l);
 int loop_run(struct loop *l); /* until loop_stop; 0 or -1 */
 void loop_stop(struct loop *l);
+/* Called around each wait for something to happen (RCU readers go offline there). */
+void loop_around_wait(struct loop *l, void (*begins)(void), void (*ends)(void));
 /* Called at the end of each turn of the loop, after its callbacks (deadlines, publishing). */
 void loop_on_turn(struct loop *l, void (*fn)(void *ctx), void *ctx);
 

@@ -313,6 +313,13 @@ void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *
 	table_add_pair(t, c);
 }
 
+void conn_set_owner(struct conn_table *t, struct conn *c, void *owner)
+{
+	index_remove(&t->by_name, &c->by_name);
+	c->owner = owner;
+	index_add(&t->by_name, c, &c->by_name, hash_name(t, owner, c->name));
+}
+
 /*
  * RFC 6298 with alpha 1/8 and beta 1/4, except that the variation starts at an eighth of the
  * first measurement instead of half: a retransmission too early costs one small packet here, one

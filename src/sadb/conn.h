@@ -57,7 +57,7 @@ struct conn {
 	void *owner;		     /* terminal entry (server) or the node's configuration of it */
 	usec_t since_us;	     /* of the state */
 	usec_t expires_us;	     /* USEC_NEVER */
-	usec_t heard_us;	     /* 0: never */
+	usec_t mtu_told_us;	     /* a router said that the path is narrower; 0: none did */
 	uint32_t srtt_us, rttvar_us; /* 0: not measured */
 	uint32_t rtt_count;	     /* measurements in them */
 	struct conn *next;	     /* in the table */
@@ -93,6 +93,8 @@ void conn_set_state(struct conn_table *t, struct conn *c, enum conn_state s, use
 /* The pair by which conn_find_pair finds it. */
 void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *care_of,
 		   const struct endpoint *server);
+/* The owner by which conn_find_name finds it. */
+void conn_set_owner(struct conn_table *t, struct conn *c, void *owner);
 /* A round trip was measured (RFC 6298 smoothing). */
 void conn_round_trip(struct conn *c, uint32_t rtt_us);
 /* First retransmission: the measured round trip and a margin; `initial_us` when unmeasured. */

@@ -406,7 +406,7 @@ static void test_terminal_defaults(void **state)
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_int_equal(c->probe_idle_ms, 1000);
 	assert_int_equal(c->probe_spare_ms, 20000);
-	assert_int_equal(c->initial_rto_ms, 250);
+	assert_int_equal(c->initial_rto_ms, 120);
 	assert_int_equal(c->route_count, 1);
 	assert_int_equal(c->routes[0].addr.family, 4);
 	assert_int_equal(c->routes[0].len, 0);
