@@ -28,6 +28,7 @@
 #define SEEN_TRIES_PER_SEC   200
 #define HELLOS_PER_SEC	     500 /* to control, of an SA */
 #define ESP_MIN_LEN	     (ESP_HEADER_LEN + ESP_TRAILER_LEN)
+#define ASKED_US	     (50 * USEC_PER_MS)
 #define PORT_REGISTRATION    434
 
 /* --- before opening */
@@ -257,6 +258,25 @@ static bool is_registration(const struct fwd *f, const uint8_t *packet, const st
 	return sport == PORT_REGISTRATION || dport == PORT_REGISTRATION;
 }
 
+/*
+ * Strict policy, and a packet that control has not decided on yet: a terminal that registers a
+ * connection sends its data right behind the request, often into the same batch, before control
+ * can have published the connection.  So for a moment after a request its SA passes as active.
+ *
+ * That is safe: request and data are authentic under this SA, their numbers are new, and the
+ * data's inner source was checked, so nobody but the terminal itself gains by it, and only what
+ * an accepted request would give it.  One that is denied may ask again and again; that lets
+ * it use another of its own connections, never another's address.
+ */
+static bool active_or_asked(struct sa *sa, usec_t now_us)
+{
+	if (atomic_load_explicit(&sa->active, memory_order_relaxed))
+		return true;
+	if (sa->asked_us && now_us - sa->asked_us > ASKED_US)
+		sa->asked_us = 0;
+	return sa->asked_us;
+}
+
 static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_event_kind kind,
 			    const uint8_t *data, size_t len, usec_t now_us)
 {
@@ -275,6 +295,9 @@ static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_
 	e->len = (uint16_t)len;
 	memcpy(e->data, data, len);
 	fwd_event_push(f);
+	/* A hello may be a replay. */
+	if (kind == FWD_EV_CONTROL && !in->hello)
+		in->sa->asked_us = now_us;
 }
 
 static void take_dummy(struct fwd *f, const struct in_packet *in, const uint8_t *payload,
@@ -310,7 +333,7 @@ static void take_inner(struct fwd *f, const struct in_packet *in, uint8_t *packe
 		fwd_drop(f, DROP_HELLO_DATA, 1);
 		return;
 	}
-	if (peer->strict && !atomic_load_explicit(&sa->active, memory_order_relaxed)) {
+	if (peer->strict && !active_or_asked(sa, now_us)) {
 		fwd_drop(f, DROP_NOT_ACTIVE, 1);
 		return;
 	}

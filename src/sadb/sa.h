@@ -105,6 +105,7 @@ struct sa {
 	struct endpoint moved_src;
 	uint64_t hello_since_us; /* [packet] hellos given to control in this second */
 	uint32_t hello_count;
+	usec_t asked_us; /* [packet] when it last asked for a registration; 0: not lately */
 	/* cold */
 	struct space own_space;
 	const struct alg *encr, *integ;

@@ -291,10 +291,63 @@ static void test_strict(void **state)
 		rig_receive_raw(r, IP_PROTO_IPIP, p, len, 9);
 		rig_next_event(r, FWD_EV_CONTROL);
 		fwd_event_done(r->node[1].f);
+		r->now += USEC_PER_SEC;
+		rig_receive_raw(r, IP_PROTO_IPIP, p, rig_make_udp(p, "10.9.0.5", 1, "10.1.0.2", 2),
+				11);
+		assert_int_equal(rig_drops(r, 1, DROP_NOT_ACTIVE), strict * 2);
+		assert_int_equal(r->node[1].written.count, strict ? 0 : 2);
 		atomic_store(&r->node[1].in[0]->active, true);
 		rig_receive_raw(r, IP_PROTO_IPIP, p, rig_make_udp(p, "10.9.0.5", 1, "10.1.0.2", 2),
 				10);
-		assert_int_equal(r->node[1].written.count, strict ? 1 : 2);
+		assert_int_equal(r->node[1].written.count, strict ? 1 : 3);
+		rig_free(r);
+	}
+}
+
+/* Data right behind a registration does not wait for control, but for no longer than it takes;
+ * and the rest of its checks stay. */
+static void test_strict_asked(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *src; /* of the data */
+		usec_t after_us;
+		uint16_t asked; /* port of the request */
+		bool hello, ok;
+	} rows[] = {
+	    {"10.9.0.5", 0, 434, false, true},	    {"10.9.0.5", 50000, 434, false, true},
+	    {"10.9.0.5", 50001, 434, false, false}, {"10.9.1.5", 0, 434, false, false},
+	    {"10.9.0.5", 0, 435, false, false},	    {"10.9.0.5", 0, 434, true, false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig_config c = {.strict = true, .sas = 2};
+		struct rig *r = rig_new(&c);
+		struct rig_list *out = &r->node[1].written;
+		struct rig_packet raw;
+		atomic_store(&r->node[1].in[0]->active, false);
+		atomic_store(&r->node[1].in[1]->active, false);
+		size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", rows[i].asked);
+		uint64_t number = rows[i].hello ? space_hello_number(7) : 7;
+		rig_seal_raw(r, 0, 0, IP_PROTO_IPIP, p, len, number, false, &raw);
+		rig_put(r, 1, &raw);
+		if (rows[i].after_us)
+			rig_receive(r, 1);
+		r->now += rows[i].after_us;
+		for (unsigned sa = 0; sa < 2; sa++) {
+			len = rig_make_udp(p, rows[i].src, 1, "10.1.0.1", 2);
+			rig_seal_raw(r, 0, sa, IP_PROTO_IPIP, p, len, 8 + sa, false, &raw);
+			rig_put(r, 1, &raw);
+		}
+		rig_receive(r, 1);
+		assert_int_equal(out->count, rows[i].ok);
+		if (!strcmp(rows[i].src, "10.9.0.5"))
+			assert_int_equal(rig_drops(r, 1, DROP_NOT_ACTIVE),
+					 1 + !rows[i].ok + (rows[i].asked == 435));
+		/* it stays over once it is */
+		r->now += USEC_PER_SEC;
+		rig_receive_raw(r, IP_PROTO_IPIP, p, len, 20);
+		assert_int_equal(out->count, rows[i].ok);
+		assert_int_equal(r->node[1].in[0]->asked_us != 0, !strcmp(rows[i].src, "10.9.1.5"));
 		rig_free(r);
 	}
 }
@@ -454,6 +507,7 @@ int main(void)
 	    cmocka_unit_test(test_inner_destination),
 	    cmocka_unit_test(test_malformed_inside),
 	    cmocka_unit_test(test_strict),
+	    cmocka_unit_test(test_strict_asked),
 	    cmocka_unit_test(test_ecn),
 	    cmocka_unit_test(test_gro),
 	    cmocka_unit_test(test_tun_full),
