@@ -64,6 +64,15 @@ static void plan_keep(const struct binding *b, struct binding_plan *plan)
 	memcpy(plan->conns, b->conns, sizeof(plan->conns));
 }
 
+/* Packets could be sent on it: it lives, and it is known where its terminal is.  That it came
+ * on is where; control alone replaces a path, so it may look without a read section. */
+static bool conn_is_usable(const struct binding_ask *ask, const struct conn *c)
+{
+	if (c->state == CONN_EXPIRED)
+		return false;
+	return c == ask->conn || (c->out && rcu_dereference(c->out->path));
+}
+
 static uint8_t terminal_max(const struct registrar_terminal *t)
 {
 	return t->connections_max > ACTIVE_MAX ? ACTIVE_MAX
@@ -82,7 +91,7 @@ static void plan_named(const struct registrar *r, const struct binding_ask *ask,
 	for (uint8_t i = 0; i < ask->spi_count && i < MIP4_SPIS_MAX; i++) {
 		struct conn *c = conn_find_spi(r->table, ask->spis[i]);
 		uint8_t code = MIP4_ACCEPTED;
-		if (!c || c->peer != t->peer || (!remove && c->state == CONN_EXPIRED))
+		if (!c || c->peer != t->peer || (!remove && !conn_is_usable(ask, c)))
 			code = MIP4_PROHIBITED;
 		else if (remove)
 			plan_remove(plan, c);
@@ -104,6 +113,10 @@ void binding_plan(const struct registrar *r, const struct binding_ask *ask,
 	memset(plan, 0, sizeof(*plan));
 	if (ask->deregister && ask->everything)
 		return;
+	if (!ask->deregister && ask->conn->state == CONN_EXPIRED) {
+		plan->code = MIP4_PROHIBITED;
+		return;
+	}
 	if (ask->has_connections) {
 		plan_named(r, ask, plan);
 		return;

@@ -136,6 +136,7 @@ static uint32_t on_epoch_sent(void *ctx, struct conn *conn)
 static void sa_retire(void *ctx, struct sa *sa)
 {
 	(void)ctx;
+	free(sa->path);
 	free(sa);
 }
 
@@ -147,6 +148,7 @@ static struct conn *rig_conn(struct rig *g, const char *name, uint32_t spi, stru
 	c->out = mem_zalloc(sizeof(*c->out));
 	c->in->spi = spi;
 	c->out->spi = spi + 5000;
+	c->out->path = mem_zalloc(sizeof(*c->out->path));
 	c->peer = peer;
 	c->state = CONN_READY;
 	assert_int_equal(conn_table_add(g->table, c), 0);

@@ -473,6 +473,89 @@ static void named_connections(void **state)
 	}
 }
 
+static int update(struct rig *g, struct conn *conn, const char *src, const char *dst,
+		  const struct mip6_update *u, uint32_t hello_epoch)
+{
+	clear(g);
+	struct registrar_arrival a = {.conn = conn,
+				      .src = ip4(src),
+				      .dst = ip4(dst),
+				      .hello = hello_epoch != 0,
+				      .number = space_hello_number(hello_epoch),
+				      .now_us = g->now_us,
+				      .wall_us = WALL + g->now_us};
+	uint8_t msg[512];
+	size_t len = mip6_write_update(msg, sizeof(msg), &a.src, &a.dst, u);
+	assert_true(len > 0);
+	registrar_request6(g->r, &a, msg, len);
+	return g->replies ? g->ack.status : -1;
+}
+
+static void an_expired_connection_never_becomes_active(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(3);
+	struct mip4_request q = request(g);
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	conn_set_state(g->table, g->a[1], CONN_EXPIRED, g->now_us);
+	for (int how = 0; how < 3; how++) {
+		q = request(g);
+		if (how == 1)
+			q.flags |= MIP4_S;
+		q.ext.has_connections = how == 2;
+		q.ext.spi_count = 1;
+		q.ext.spis[0] = CONN_A0 + 2;
+		assert_int_equal(ask(g, g->a[1], &q), MIP4_PROHIBITED);
+		assert_string_equal(g->trace, "R");
+	}
+	struct mip6_update u = {.sequence = 1, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75};
+	assert_int_equal(update(g, g->a[1], "fd00::9", "fd00::1", &u, 0), MIP6_PROHIBITED);
+	/* Named over another one. */
+	q = request(g);
+	q.ext.has_connections = true;
+	q.ext.op = MIP4_OP_ADD;
+	q.ext.spi_count = 2;
+	q.ext.spis[0] = CONN_A0 + 1;
+	q.ext.spis[1] = CONN_A0 + 2;
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	assert_int_equal(g->reply.ext.results[0].code, MIP4_PROHIBITED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0+a2");
+	assert_int_equal(g->a[1]->state, CONN_EXPIRED);
+	assert_false(atomic_load(&g->a[1]->in->active));
+	/* It may still say goodbye. */
+	q = request(g);
+	q.lifetime_s = 0;
+	memcpy(q.care_of, q.home, 4);
+	assert_int_equal(ask(g, g->a[1], &q), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	rig_free(g);
+}
+
+static void a_connection_without_a_place_cannot_be_named(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(3);
+	free(g->a[0]->out->path);
+	free(g->a[1]->out->path);
+	g->a[0]->out->path = g->a[1]->out->path = NULL;
+	struct mip4_request q = request(g);
+	q.ext.has_connections = true;
+	q.ext.spi_count = 3;
+	for (unsigned i = 0; i < 3; i++)
+		q.ext.spis[i] = CONN_A0 + i;
+	/* The one it came on has its place from this very packet. */
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0+a2");
+	assert_int_equal(g->reply.ext.results[1].code, MIP4_PROHIBITED);
+	q = request(g);
+	q.ext.has_connections = true;
+	q.ext.spi_count = 1;
+	q.ext.spis[0] = CONN_A0 + 1;
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_PROHIBITED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0+a2");
+	rig_free(g);
+}
+
 /* --- hello */
 
 static void hello(void **state)
@@ -521,24 +604,6 @@ static void epoch_zero_of_ours_is_unknown_too(void **state)
 }
 
 /* --- RFC 6275 */
-
-static int update(struct rig *g, struct conn *conn, const char *src, const char *dst,
-		  const struct mip6_update *u, uint32_t hello_epoch)
-{
-	clear(g);
-	struct registrar_arrival a = {.conn = conn,
-				      .src = ip4(src),
-				      .dst = ip4(dst),
-				      .hello = hello_epoch != 0,
-				      .number = space_hello_number(hello_epoch),
-				      .now_us = g->now_us,
-				      .wall_us = WALL + g->now_us};
-	uint8_t msg[512];
-	size_t len = mip6_write_update(msg, sizeof(msg), &a.src, &a.dst, u);
-	assert_true(len > 0);
-	registrar_request6(g->r, &a, msg, len);
-	return g->replies ? g->ack.status : -1;
-}
 
 static void update_rules(void **state)
 {
@@ -773,6 +838,8 @@ int main(void)
 	    cmocka_unit_test(deregistration),
 	    cmocka_unit_test(simultaneous),
 	    cmocka_unit_test(named_connections),
+	    cmocka_unit_test(an_expired_connection_never_becomes_active),
+	    cmocka_unit_test(a_connection_without_a_place_cannot_be_named),
 	    cmocka_unit_test(hello),
 	    cmocka_unit_test(epoch_zero_of_ours_is_unknown_too),
 	    cmocka_unit_test(update_rules),
