@@ -16,12 +16,16 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
 #endif
+
+#define BUSY_WAIT_MS  2000u
+#define BUSY_PAUSE_MS 20u
 
 static int tun_set_offload(int fd)
 {
@@ -34,6 +38,19 @@ static int tun_set_offload(int fd)
 		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)wishes[i]) == 0)
 			return 0;
 	return -errno;
+}
+
+/* One that is just ending may still have the device. */
+static int tun_attach(int fd, struct ifreq *ifr)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * 1000000l};
+	for (unsigned waited_ms = 0;; waited_ms += BUSY_PAUSE_MS) {
+		if (ioctl(fd, TUNSETIFF, ifr) == 0)
+			return 0;
+		if (errno != EBUSY || waited_ms >= BUSY_WAIT_MS)
+			return -1;
+		nanosleep(&pause, NULL);
+	}
 }
 
 int tun_open(const char *name, bool offload, struct err *err)
@@ -49,7 +66,7 @@ int tun_open(const char *name, bool offload, struct err *err)
 	if (fd < 0)
 		return err_set(err, "/dev/net/tun: %s; load the tun module (modprobe tun)",
 			       strerror(errno));
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+	if (tun_attach(fd, &ifr) < 0) {
 		err_set(err, "TUN device %s: %s; %s", name, strerror(errno),
 			errno == EBUSY	 ? "another program has it: stop that or set another `tun`"
 			: errno == EPERM ? "start as root"
