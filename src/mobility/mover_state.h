@@ -16,6 +16,7 @@
 struct sent {
 	uint64_t id; /* identification, sequence or probe id; 0: none */
 	usec_t at_us;
+	uint32_t hello; /* epoch it began; 0: none */
 };
 
 /* A configured connection and what we know of it. */

@@ -93,9 +93,10 @@ static const struct registration *hello_turn(const struct mover *m)
 	return NULL;
 }
 
-static void sent_add(struct registration *r, uint64_t id, usec_t now_us)
+static void sent_add(struct registration *r, uint64_t id, uint32_t hello, usec_t now_us)
 {
-	r->sent[r->sent_count++ % SENT_KEPT] = (struct sent){.id = id, .at_us = now_us};
+	r->sent[r->sent_count++ % SENT_KEPT] =
+	    (struct sent){.id = id, .at_us = now_us, .hello = hello};
 }
 
 static void sent_forget(struct registration *r)
@@ -104,14 +105,16 @@ static void sent_forget(struct registration *r)
 }
 
 /* The transmission that id (as far as mask) answers; it and all before it are forgotten, so
- * that nothing is answered twice. */
-static bool sent_take(struct registration *r, uint64_t id, uint64_t mask, usec_t *at_us)
+ * that nothing is answered twice.  hello not NULL: only the one that began this epoch. */
+static bool sent_take(struct registration *r, uint64_t id, uint64_t mask, const uint32_t *hello,
+		      usec_t *at_us)
 {
 	for (unsigned back = 1; back <= SENT_KEPT && back <= r->sent_count; back++) {
 		unsigned at = r->sent_count - back;
-		if (!r->sent[at % SENT_KEPT].id || ((r->sent[at % SENT_KEPT].id ^ id) & mask))
+		const struct sent *sent = &r->sent[at % SENT_KEPT];
+		if (!sent->id || ((sent->id ^ id) & mask) || (hello && sent->hello != *hello))
 			continue;
-		*at_us = r->sent[at % SENT_KEPT].at_us;
+		*at_us = sent->at_us;
 		for (; back <= SENT_KEPT && back <= r->sent_count; back++)
 			r->sent[(r->sent_count - back) % SENT_KEPT].id = 0;
 		return true;
@@ -168,10 +171,10 @@ static void send4(struct mover *m, struct registration *r, bool hello, usec_t no
 	if (!len ||
 	    mac_compute(m->cfg.mn_ha_key, m->cfg.mn_ha_key_len, msg, auth_off, msg + auth_off) != 0)
 		return;
-	sent_add(r, id, now_us);
+	uint32_t epoch = hello ? hello_epoch4(m) : 0;
+	sent_add(r, id, epoch, now_us);
 	move_count(m, r, len + IP_UDP_LEN);
-	m->ops.send_request(m->ops.ctx, conn, &r->home, &m->cfg.home_agent4, msg, len,
-			    hello ? hello_epoch4(m) : 0);
+	m->ops.send_request(m->ops.ctx, conn, &r->home, &m->cfg.home_agent4, msg, len, epoch);
 }
 
 static uint16_t lifetime_units(uint16_t lifetime_s)
@@ -196,10 +199,10 @@ static void send6(struct mover *m, struct registration *r, bool hello, usec_t no
 	size_t len = mip6_write_update(msg, sizeof(msg), &r->home, &m->cfg.home_agent6, &q);
 	if (!len)
 		return;
-	sent_add(r, q.sequence | SEQUENCE_MARK, now_us);
+	uint32_t epoch = hello ? hello_epoch6(m) : 0;
+	sent_add(r, q.sequence | SEQUENCE_MARK, epoch, now_us);
 	move_count(m, r, len + IP6_LEN);
-	m->ops.send_request(m->ops.ctx, conn, &r->home, &m->cfg.home_agent6, msg, len,
-			    hello ? hello_epoch6(m) : 0);
+	m->ops.send_request(m->ops.ctx, conn, &r->home, &m->cfg.home_agent6, msg, len, epoch);
 }
 
 static void transmit(struct mover *m, struct registration *r, usec_t now_us)
@@ -494,7 +497,7 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 	/* With 133 the high half is the server's clock. */
 	uint64_t mask = reply.code == MIP4_ID_MISMATCH ? UINT32_MAX : UINT64_MAX;
 	usec_t sent_us;
-	if (!sent_take(r, reply.identification, mask, &sent_us))
+	if (!sent_take(r, reply.identification, mask, NULL, &sent_us))
 		return;
 	answered(m, r, c, reply.code, sent_us, len + IP_UDP_LEN, now_us);
 	bool ok = reply.code == MIP4_ACCEPTED || reply.code == MIP4_ACCEPTED_NO_SIMULTANEOUS;
@@ -516,17 +519,35 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 	chooser_choose(m, now_us);
 }
 
-static bool ack_is_ours(const struct mover *m, struct registration *r, const struct mip6_ack *ack,
+/* A hello has no place in our window, and nothing but a sequence number of 16 bits would say
+ * that it is not an old one: it must name the hello of ours that it answers, and that is never
+ * one that was out of sequence. */
+static bool ack_is_ours(struct registration *r, const struct mip6_ack *ack, bool hello,
 			usec_t *sent_us)
 {
+	if (hello) {
+		if (!ack->result_count || ack->results[0].code != MIP4_ACCEPTED ||
+		    !ack->results[0].spi || ack->status == MIP6_SEQUENCE_OUT_OF_WINDOW)
+			return false;
+		return sent_take(r, ack->sequence | SEQUENCE_MARK, UINT64_MAX, &ack->results[0].spi,
+				 sent_us);
+	}
 	if (ack->status != MIP6_SEQUENCE_OUT_OF_WINDOW)
-		return sent_take(r, ack->sequence | SEQUENCE_MARK, UINT64_MAX, sent_us);
+		return sent_take(r, ack->sequence | SEQUENCE_MARK, UINT64_MAX, NULL, sent_us);
 	/* Carries the server's last one instead of ours: an answer to the newest. */
-	(void)m;
 	for (unsigned i = 0; i < SENT_KEPT; i++)
 		if (r->pending && r->sent[i].id)
-			return sent_take(r, r->sequence | SEQUENCE_MARK, UINT64_MAX, sent_us);
+			return sent_take(r, r->sequence | SEQUENCE_MARK, UINT64_MAX, NULL, sent_us);
 	return false;
+}
+
+/* The epoch that the server would take; 0: it did not say. */
+static uint32_t ack_wanted_epoch(const struct mip6_ack *ack)
+{
+	for (uint8_t i = 0; ack->status == MIP6_UNSPECIFIED && i < ack->result_count; i++)
+		if (ack->results[i].code == MIP4_ID_MISMATCH)
+			return ack->results[i].spi;
+	return 0;
 }
 
 void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
@@ -539,7 +560,7 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 		return;
 	struct registration *r = registration_of(m, dst, c);
 	usec_t sent_us;
-	if (!r || !ack_is_ours(m, r, &ack, &sent_us))
+	if (!r || !ack_is_ours(r, &ack, hello, &sent_us))
 		return;
 	answered(m, r, c, ack.status, sent_us, len + IP6_LEN, now_us);
 	bool ok = ack.status < MIP6_UNSPECIFIED;
@@ -547,7 +568,7 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 		m->ops.epoch_accepted(m->ops.ctx, conn, number);
 	if (!r->pending)
 		return;
-	uint32_t granted = ack.lifetime_4s * 4u;
+	uint32_t granted = ack.lifetime_4s * 4u, wanted = ack_wanted_epoch(&ack);
 	if (ok && (r->deregister || granted)) {
 		accepted(m, r, c, ack.status,
 			 granted > MIP4_LIFETIME_INFINITE ? MIP4_LIFETIME_INFINITE
@@ -556,11 +577,10 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 	} else if (ack.status == MIP6_SEQUENCE_OUT_OF_WINDOW) {
 		r->sequence = ack.sequence;
 		again(m, r, hello, now_us);
-	} else if (ack.status == MIP6_UNSPECIFIED && ack.result_count == 1 &&
-		   ack.results[0].code == MIP4_ID_MISMATCH) {
-		m->hello6_offset_s = (int64_t)ack.results[0].spi -
-				     (int64_t)(m->ops.wall_us(m->ops.ctx) / USEC_PER_SEC);
-		m->last_hello6 = ack.results[0].spi - 1;
+	} else if (wanted) {
+		m->hello6_offset_s =
+		    (int64_t)wanted - (int64_t)(m->ops.wall_us(m->ops.ctx) / USEC_PER_SEC);
+		m->last_hello6 = wanted - 1;
 		again(m, r, hello, now_us);
 	} else {
 		denied(m, r, c, ack.status, mip6_status_text(ack.status), now_us);

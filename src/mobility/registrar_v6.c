@@ -7,7 +7,8 @@
  * nor an identification, so the hello itself must be fresh: its epoch is the terminal's clock
  * in seconds, later than that of the last one and near ours.  The denial says what would be
  * fresh: status 128 with a result of code 133 whose SPI field is our clock in seconds, or the
- * first epoch after the last one if that is later.
+ * first epoch after the last one if that is later.  An acknowledgement that is a hello names
+ * the hello it answers.
  */
 #include <string.h>
 #include "mobility/binding.h"
@@ -39,21 +40,37 @@ static uint32_t hello_wanted(const struct request6 *q)
 	return ours > q->t->last_hello6 ? ours : q->t->last_hello6 + 1;
 }
 
+/* As the first result: which hello an acknowledgement answers that is a hello itself, and so
+ * has no place in the terminal's window and could be an old one replayed. */
+static void ack_echo(struct mip6_ack *ack, uint32_t epoch)
+{
+	if (ack->result_count == MIP4_SPIS_MAX)
+		ack->result_count--;
+	memmove(&ack->results[1], &ack->results[0], ack->result_count * sizeof(ack->results[0]));
+	ack->results[0].spi = epoch;
+	ack->results[0].code = MIP4_ACCEPTED;
+	ack->result_count++;
+}
+
 /* Returns the acknowledgement's length with its IP header; 0: not sent. */
-static size_t ack_send(struct registrar *r, const struct request6 *q, const struct mip6_ack *ack)
+static size_t ack_send(struct registrar *r, const struct request6 *q, struct mip6_ack *ack)
 {
 	const struct registrar_arrival *a = q->a;
 	struct addr from = binding_is_agent(r, &a->dst) ? a->dst : binding_agent(r, 6);
+	bool denial = ack->status >= MIP6_UNSPECIFIED;
+	bool lost = binding_epoch_unknown(r, a->conn, q->m.has_epoch, q->m.epoch);
+	bool denial_once = denial && (lost || a->hello) && r->ops.send_denial6;
+	bool hello = lost && !denial;
+	if (hello || denial_once)
+		ack_echo(ack, (uint32_t)(a->number >> 32));
 	uint8_t msg[MIP6_MESSAGE_MAX];
 	size_t len = mip6_write_ack(msg, sizeof(msg), &from, &a->src, ack);
 	if (!len)
 		return 0;
-	bool lost = binding_epoch_unknown(r, a->conn, q->m.has_epoch, q->m.epoch);
-	if (ack->status >= MIP6_UNSPECIFIED && (lost || a->hello) && r->ops.send_denial6)
+	if (denial_once)
 		r->ops.send_denial6(r->ops.ctx, a->conn, &from, &a->src, msg, len);
 	else
-		r->ops.send_reply6(r->ops.ctx, a->conn, &from, &a->src, msg, len,
-				   lost && ack->status < MIP6_UNSPECIFIED);
+		r->ops.send_reply6(r->ops.ctx, a->conn, &from, &a->src, msg, len, hello);
 	return len + IP6_LEN;
 }
 

@@ -310,6 +310,10 @@ static void reply_to(struct rig *g, const struct sent_request *s, struct answer 
 		struct mip6_ack ack = {.status = a.code,
 				       .sequence = s->q6.sequence,
 				       .lifetime_4s = (uint16_t)(a.lifetime_s / 4)};
+		if (a.hello) {
+			ack.result_count = 1;
+			ack.results[0].spi = s->hello;
+		}
 		struct addr ha = ip("fd00::1"), home = ip("fd00::9");
 		uint8_t msg[512];
 		size_t len = mip6_write_ack(msg, sizeof(msg), &ha, &home, &ack);

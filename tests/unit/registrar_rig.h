@@ -244,7 +244,7 @@ static uint64_t id_at(const struct rig *g, int64_t off_us)
 }
 
 /* A request as terminal A would send it now. */
-static struct mip4_request request(struct rig *g)
+static inline struct mip4_request request(struct rig *g)
 {
 	g->now_us += 1000;
 	struct mip4_request q = {
@@ -260,7 +260,8 @@ static struct mip4_request request(struct rig *g)
 	return q;
 }
 
-static size_t seal(const struct mip4_request *q, const uint8_t *key, size_t key_len, uint8_t *msg)
+static inline size_t seal(const struct mip4_request *q, const uint8_t *key, size_t key_len,
+			  uint8_t *msg)
 {
 	size_t auth_off;
 	size_t len = mip4_write_request(msg, 512, q, &auth_off);
@@ -276,7 +277,8 @@ static void clear(struct rig *g)
 	g->hello = g->denial = false;
 }
 
-static void give(struct rig *g, struct conn *conn, const uint8_t *msg, size_t len, bool hello)
+static inline void give(struct rig *g, struct conn *conn, const uint8_t *msg, size_t len,
+			bool hello)
 {
 	clear(g);
 	struct registrar_arrival a = {.conn = conn,
@@ -289,11 +291,29 @@ static void give(struct rig *g, struct conn *conn, const uint8_t *msg, size_t le
 	registrar_request4(g->r, &a, 4340, msg, len);
 }
 
-static int ask(struct rig *g, struct conn *conn, const struct mip4_request *q)
+static inline int ask(struct rig *g, struct conn *conn, const struct mip4_request *q)
 {
 	uint8_t msg[512];
 	give(g, conn, msg, seal(q, key_a, sizeof(key_a), msg), false);
 	return g->replies ? g->reply.code : -1;
+}
+
+static inline int update(struct rig *g, struct conn *conn, const char *src, const char *dst,
+			 const struct mip6_update *u, uint32_t hello_epoch)
+{
+	clear(g);
+	struct registrar_arrival a = {.conn = conn,
+				      .src = ip4(src),
+				      .dst = ip4(dst),
+				      .hello = hello_epoch != 0,
+				      .number = space_hello_number(hello_epoch),
+				      .now_us = g->now_us,
+				      .wall_us = WALL + g->now_us};
+	uint8_t msg[512];
+	size_t len = mip6_write_update(msg, sizeof(msg), &a.src, &a.dst, u);
+	assert_true(len > 0);
+	registrar_request6(g->r, &a, msg, len);
+	return g->replies ? g->ack.status : -1;
 }
 
 #endif

@@ -422,6 +422,75 @@ static void a_sequence_out_of_window_is_mended(void **state)
 	rig_free(g);
 }
 
+static void a_hello_acknowledgement_names_our_hello(void **state)
+{
+	(void)state;
+	struct mover_config cfg = config();
+	cfg.homes[0] = ip("fd00::9");
+	struct rig *g = rig_with(&cfg);
+	struct addr ha = ip("fd00::1"), home = ip("fd00::9");
+	links(g, true, false, false);
+	const struct sent_request s = g->sent[0];
+	const struct {
+		uint8_t status, count, code;
+		uint16_t sequence;
+		uint32_t epoch;
+	} wrong[] = {
+	    {0, 0, 0, s.q6.sequence, 0},
+	    {0, 1, 0, s.q6.sequence, s.hello - 1},
+	    {0, 1, 0, s.q6.sequence, 0},
+	    {0, 1, 0, (uint16_t)(s.q6.sequence + 1), s.hello},
+	    {0, 1, 129, s.q6.sequence, s.hello},
+	    {129, 0, 0, s.q6.sequence, 0},
+	    {128, 1, 133, s.q6.sequence, s.hello + 1000},
+	    {135, 0, 0, 4000, 0},
+	    {135, 1, 0, 4000, s.hello},
+	};
+	for (size_t i = 0; i <= ARRAY_LEN(wrong); i++) {
+		struct mip6_ack ack = {.lifetime_4s = 75, .sequence = s.q6.sequence};
+		ack.result_count = 1;
+		ack.results[0].spi = s.hello;
+		if (i < ARRAY_LEN(wrong)) {
+			ack.status = wrong[i].status;
+			ack.sequence = wrong[i].sequence;
+			ack.result_count = wrong[i].count;
+			ack.results[0].spi = wrong[i].epoch;
+			ack.results[0].code = wrong[i].code;
+		}
+		uint8_t msg[512];
+		size_t len = mip6_write_ack(msg, sizeof(msg), &ha, &home, &ack);
+		mover_reply6(g->m, g->wifi, &ha, &home, msg, len, true, space_hello_number(77),
+			     g->now_us);
+		assert_int_equal(g->sent_count, 1);
+		assert_int_equal(g->epoch_number,
+				 i < ARRAY_LEN(wrong) ? 0 : space_hello_number(77));
+	}
+	assert_true(mover_registered(g->m, &home, NULL, NULL));
+	rig_free(g);
+}
+
+static void a_hello_out_of_time_is_mended(void **state)
+{
+	(void)state;
+	struct mover_config cfg = config();
+	cfg.homes[0] = ip("fd00::9");
+	struct rig *g = rig_with(&cfg);
+	struct addr ha = ip("fd00::1"), home = ip("fd00::9");
+	links(g, true, false, false);
+	struct mip6_ack ack = {
+	    .status = MIP6_UNSPECIFIED, .sequence = g->sent[0].q6.sequence, .result_count = 2};
+	ack.results[0].spi = g->sent[0].hello;
+	ack.results[1].spi = g->sent[0].hello + 5000;
+	ack.results[1].code = MIP4_ID_MISMATCH;
+	uint8_t msg[512];
+	size_t len = mip6_write_ack(msg, sizeof(msg), &ha, &home, &ack);
+	mover_reply6(g->m, g->wifi, &ha, &home, msg, len, true, space_hello_number(77), g->now_us);
+	assert_int_equal(g->epoch_number, 0);
+	assert_int_equal(g->sent_count, 2);
+	assert_int_equal(g->sent[1].hello, g->sent[0].hello + 5000);
+	rig_free(g);
+}
+
 /* --- silence */
 
 static void a_silent_path_is_left(void **state)
@@ -707,6 +776,8 @@ int main(void)
 	    cmocka_unit_test(registers_again_at_half_the_lifetime),
 	    cmocka_unit_test(one_hello_at_a_time),
 	    cmocka_unit_test(a_sequence_out_of_window_is_mended),
+	    cmocka_unit_test(a_hello_acknowledgement_names_our_hello),
+	    cmocka_unit_test(a_hello_out_of_time_is_mended),
 	    cmocka_unit_test(a_silent_path_is_left),
 	    cmocka_unit_test(an_idle_path_is_not_silent),
 	    cmocka_unit_test(alone_and_silent_it_keeps_asking),

@@ -473,24 +473,6 @@ static void named_connections(void **state)
 	}
 }
 
-static int update(struct rig *g, struct conn *conn, const char *src, const char *dst,
-		  const struct mip6_update *u, uint32_t hello_epoch)
-{
-	clear(g);
-	struct registrar_arrival a = {.conn = conn,
-				      .src = ip4(src),
-				      .dst = ip4(dst),
-				      .hello = hello_epoch != 0,
-				      .number = space_hello_number(hello_epoch),
-				      .now_us = g->now_us,
-				      .wall_us = WALL + g->now_us};
-	uint8_t msg[512];
-	size_t len = mip6_write_update(msg, sizeof(msg), &a.src, &a.dst, u);
-	assert_true(len > 0);
-	registrar_request6(g->r, &a, msg, len);
-	return g->replies ? g->ack.status : -1;
-}
-
 static void an_expired_connection_never_becomes_active(void **state)
 {
 	(void)state;
@@ -603,143 +585,6 @@ static void epoch_zero_of_ours_is_unknown_too(void **state)
 	rig_free(g);
 }
 
-/* --- RFC 6275 */
-
-static void update_rules(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *name, *src, *dst;
-		uint16_t flags;
-		bool on_b;
-		int status;
-	} cases[] = {
-	    {"right", "fd00::9", "fd00::1", MIP6_A | MIP6_H, false, 0},
-	    {"no acknowledgement wanted", "fd00::9", "fd00::1", MIP6_H, false, -1},
-	    {"another's home", "fd00::10", "fd00::1", MIP6_A | MIP6_H, false, 129},
-	    {"on another's connection", "fd00::9", "fd00::1", MIP6_A | MIP6_H, true, 129},
-	    {"not a home registration", "fd00::9", "fd00::1", MIP6_A, false, 131},
-	    {"not our address", "fd00::9", "fd00::2", MIP6_A | MIP6_H, false, 133},
-	    {"denied though not asked", "fd00::9", "fd00::2", MIP6_H, false, 133},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct rig *g = rig_new(1);
-		struct mip6_update u = {.sequence = 7, .flags = cases[i].flags, .lifetime_4s = 75};
-		int status =
-		    update(g, cases[i].on_b ? g->b : g->a[0], cases[i].src, cases[i].dst, &u, 0);
-		if (status != cases[i].status)
-			fail_msg("%s: status %d", cases[i].name, status);
-		assert_string_equal(rig_bound(g, "fd00::9"), status <= 0 ? "a0" : "");
-		if (status == 0) {
-			assert_string_equal(g->trace, "BR");
-			assert_int_equal(g->ack.sequence, 7);
-			assert_int_equal(g->ack.lifetime_4s, 75);
-		}
-		rig_free(g);
-	}
-}
-
-static void update_sequence(void **state)
-{
-	(void)state;
-	static const struct {
-		uint16_t sequence;
-		int status;
-		uint16_t told;
-	} steps[] = {
-	    {0xfff0, 0, 0xfff0}, {0xfff0, 135, 0xfff0}, {0xffef, 135, 0xfff0},
-	    {5, 0, 5}, /* past the wrap */
-	    {0xfff1, 135, 5},	 {0x8005, 135, 5},	{0x8004, 0, 0x8004},
-	};
-	struct rig *g = rig_new(1);
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		struct mip6_update u = {
-		    .sequence = steps[i].sequence, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75};
-		assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, 0), steps[i].status);
-		assert_int_equal(g->ack.sequence, steps[i].told);
-	}
-	rig_free(g);
-}
-
-static void update_hello(void **state)
-{
-	(void)state;
-	struct rig *g = rig_new(1);
-	uint32_t clock_s = (uint32_t)((WALL + g->now_us) / USEC_PER_SEC);
-	struct mip6_update u = {
-	    .sequence = 500, .flags = MIP6_A | MIP6_H, .lifetime_4s = 75, .has_epoch = true};
-	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, clock_s), 0);
-	assert_string_equal(g->trace, "EBR");
-	assert_true(g->hello);
-	/* A restart: the sequence begins anew, the epoch does not. */
-	u.sequence = 3;
-	assert_int_equal(update(g, g->a[1], "fd00::9", "fd00::1", &u, clock_s + 1), 0);
-	assert_string_equal(rig_bound(g, "fd00::9"), "a1");
-	/* Replays and clocks far off change nothing; our time is told. */
-	static const int32_t stale[] = {1, 0, -5, -1000, 8, 1000};
-	for (size_t i = 0; i < ARRAY_LEN(stale); i++) {
-		u.sequence++;
-		assert_int_equal(
-		    update(g, g->a[0], "fd00::9", "fd00::1", &u, clock_s + (uint32_t)stale[i]),
-		    128);
-		assert_string_equal(g->trace, "D");
-		assert_int_equal(g->ack.result_count, 1);
-		assert_int_equal(g->ack.results[0].code, MIP4_ID_MISMATCH);
-		assert_int_equal(g->ack.results[0].spi, clock_s + 2);
-		assert_string_equal(rig_bound(g, "fd00::9"), "a1");
-	}
-	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, clock_s + 2), 0);
-	rig_free(g);
-}
-
-static void update_lifetimes(void **state)
-{
-	(void)state;
-	static const struct {
-		uint16_t asked, most_s, granted;
-	} cases[] = {
-	    {75, 600, 75}, {150, 600, 150},	  {151, 600, 150},
-	    {1, 3, 1},	   {65535, 65535, 65535}, {65534, 65535, 16383},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct rig *g = rig_new(1);
-		registrar_find(g->r, "a")->lifetime_max_s = cases[i].most_s;
-		struct mip6_update u = {
-		    .sequence = 1, .flags = MIP6_A | MIP6_H, .lifetime_4s = cases[i].asked};
-		assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, 0), 0);
-		assert_int_equal(g->ack.lifetime_4s, cases[i].granted);
-		rig_free(g);
-	}
-}
-
-static void update_deregisters(void **state)
-{
-	(void)state;
-	struct rig *g = rig_new(2);
-	struct mip6_update u = {.sequence = 1,
-				.flags = MIP6_A | MIP6_H,
-				.lifetime_4s = 75,
-				.has_connections = true,
-				.spi_count = 2,
-				.spis = {CONN_A0, CONN_A0 + 1}};
-	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &u, 0), 0);
-	assert_string_equal(rig_bound(g, "fd00::9"), "a0+a1");
-	struct mip6_update one = {.sequence = 2,
-				  .flags = MIP6_A | MIP6_H,
-				  .has_care_of = true,
-				  .care_of = ip4("2001:db8::5")};
-	assert_int_equal(update(g, g->a[0], "fd00::9", "fd00::1", &one, 0), 0);
-	assert_string_equal(rig_bound(g, "fd00::9"), "a1");
-	struct mip6_update all = {.sequence = 3,
-				  .flags = MIP6_A | MIP6_H,
-				  .has_care_of = true,
-				  .care_of = ip4("fd00::9")};
-	assert_int_equal(update(g, g->a[2], "fd00::9", "fd00::1", &all, 0), 0);
-	assert_string_equal(rig_bound(g, "fd00::9"), "");
-	assert_int_equal(g->ack.lifetime_4s, 0);
-	rig_free(g);
-}
-
 /* --- the rest */
 
 static void a_connection_that_is_gone_leaves_every_binding(void **state)
@@ -842,11 +687,6 @@ int main(void)
 	    cmocka_unit_test(a_connection_without_a_place_cannot_be_named),
 	    cmocka_unit_test(hello),
 	    cmocka_unit_test(epoch_zero_of_ours_is_unknown_too),
-	    cmocka_unit_test(update_rules),
-	    cmocka_unit_test(update_sequence),
-	    cmocka_unit_test(update_hello),
-	    cmocka_unit_test(update_lifetimes),
-	    cmocka_unit_test(update_deregisters),
 	    cmocka_unit_test(a_connection_that_is_gone_leaves_every_binding),
 	    cmocka_unit_test(two_homes_on_one_connection),
 	    cmocka_unit_test(what_is_taken_is_refused),
