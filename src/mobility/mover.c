@@ -237,12 +237,27 @@ void mover_remove(struct mover *m, struct conn *conn, usec_t now_us)
 	chooser_choose(m, now_us);
 }
 
+/* Until its neighbour is resolved again, the same address is in the network it was in: else
+ * another network with this address would not be seen to be one. */
+static void network_keep(const struct mover *m, struct care_of *co)
+{
+	for (size_t i = 0; i < m->care_of_count && !network_known(&co->network); i++)
+		if (place_is_same(&m->care_ofs[i], co))
+			co->network = m->care_ofs[i].network;
+}
+
 void mover_care_ofs(struct mover *m, const struct care_of *list, size_t n, const char *cause,
 		    usec_t at_us, usec_t now_us)
 {
-	m->care_of_count = n < MOVER_CARE_OFS_MAX ? n : MOVER_CARE_OFS_MAX;
-	for (size_t i = 0; i < m->care_of_count; i++)
-		m->care_ofs[i] = list[i];
+	struct care_of fresh[MOVER_CARE_OFS_MAX];
+	n = n < MOVER_CARE_OFS_MAX ? n : MOVER_CARE_OFS_MAX;
+	for (size_t i = 0; i < n; i++) {
+		fresh[i] = list[i];
+		network_keep(m, &fresh[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		m->care_ofs[i] = fresh[i];
+	m->care_of_count = n;
 	m->cause_us = at_us;
 	(void)snprintf(m->cause, sizeof(m->cause), "%s", cause ? cause : "");
 	match_all(m, now_us);

@@ -352,7 +352,7 @@ static void probe_answer(struct rig *g, const struct conn *conn)
 }
 
 /* Registered over the links that are up; round trips of 100 ms. */
-static struct rig *rig_started(bool wifi, bool cell)
+static inline struct rig *rig_started(bool wifi, bool cell)
 {
 	struct rig *g = rig_new();
 	links(g, wifi, cell, false);
@@ -365,7 +365,7 @@ static struct rig *rig_started(bool wifi, bool cell)
 	return g;
 }
 
-static const struct move *last_move(const struct rig *g)
+static inline const struct move *last_move(const struct rig *g)
 {
 	const struct move *mv = NULL;
 	for (size_t i = 0; moves_at(g->moves, i); i++)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the terminal is, whether its connections work, and what the timeline says of it. */
+#include "mover_rig.h"
+
+/* --- networks */
+
+static void another_network_behind_an_unknown_one(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	struct care_of co = care_of("wifi0", 2, "192.168.1.7");
+	memset(co.network.gateway, 8, 6);
+	mover_care_ofs(g->m, &co, 1, "up", g->now_us, g->now_us);
+	accept_last(g);
+	clear(g);
+	/* Not resolved now: the same place, as far as anybody knows. */
+	memset(co.network.gateway, 0, 6);
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	assert_string_equal(g->trace, "");
+	assert_int_equal(g->wifi->network.gateway[0], 8);
+	memset(co.network.gateway, 8, 6);
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	assert_string_equal(g->trace, "");
+	memset(co.network.gateway, 0, 6);
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	memset(co.network.gateway, 7, 6);
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	assert_string_equal(g->trace, "ra");
+	assert_int_equal(g->attach_count, 2);
+	rig_free(g);
+}
+
+static void home_is_home_while_its_neighbour_is_unknown(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	links(g, false, false, true);
+	assert_int_equal(mover_place(g->m), MOVER_HOME);
+	struct care_of co = g->list[0];
+	memset(&co.network, 0, sizeof(co.network));
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	assert_int_equal(mover_place(g->m), MOVER_HOME);
+	memset(co.network.gateway, 7, 6);
+	mover_care_ofs(g->m, &co, 1, "neighbour", g->now_us, g->now_us);
+	assert_int_equal(mover_place(g->m), MOVER_DETACHED);
+	rig_free(g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(another_network_behind_an_unknown_one),
+	    cmocka_unit_test(home_is_home_while_its_neighbour_is_unknown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
