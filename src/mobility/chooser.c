@@ -326,14 +326,19 @@ void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us)
 		m->pinned = NULL;
 	if (m->move_to == c)
 		move_close(m, "connection removed", now_us);
-	bool used = false;
+	bool used = false, waits = false;
 	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
-		used |= m->regs[i].via == c;
-		if (m->regs[i].via == c)
-			m->regs[i].via = NULL;
+		if (m->regs[i].via != c)
+			continue;
+		used = true;
+		waits |= m->regs[i].pending;
+		m->regs[i].via = NULL;
 	}
 	if (used)
 		registrant_stop(m);
+	/* Another one has to say that we are at home. */
+	if (waits && m->place == MOVER_HOME)
+		m->home_waits = true;
 	if (m->active == c)
 		packets_nowhere(m, now_us);
 }

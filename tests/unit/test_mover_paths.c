@@ -47,11 +47,43 @@ static void home_is_home_while_its_neighbour_is_unknown(void **state)
 	rig_free(g);
 }
 
+/* --- home */
+
+static void a_deregistration_outlives_its_connection(void **state)
+{
+	(void)state;
+	for (int attached = 0; attached < 2; attached++) {
+		struct rig *g = rig_started(true, attached);
+		links(g, true, attached, true);
+		assert_ptr_equal(g->sent[0].conn, g->wifi);
+		mover_remove(g->m, g->wifi, g->now_us);
+		conn_table_remove(g->table, g->wifi);
+		if (!attached) {
+			pass(g, USEC_PER_SEC);
+			assert_int_equal(g->sent_count, 1);
+			links(g, false, true, true);
+		}
+		assert_int_equal(g->sent_count, 2);
+		assert_ptr_equal(g->sent[1].conn, g->cell);
+		assert_int_equal(g->sent[1].q4.lifetime_s, 0);
+		reply_to(g, &g->sent[1], (struct answer){0});
+		pass(g, 5 * USEC_PER_SEC);
+		assert_null(g->active);
+		/* Done: removing what carried it starts nothing. */
+		mover_remove(g->m, g->cell, g->now_us);
+		conn_table_remove(g->table, g->cell);
+		pass(g, 20 * USEC_PER_SEC);
+		assert_int_equal(g->sent_count, 2);
+		rig_free(g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(another_network_behind_an_unknown_one),
 	    cmocka_unit_test(home_is_home_while_its_neighbour_is_unknown),
+	    cmocka_unit_test(a_deregistration_outlives_its_connection),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
