@@ -342,7 +342,7 @@ static void take_inner(struct fwd *f, const struct in_packet *in, uint8_t *packe
 		return;
 	}
 	uint32_t mtu = atomic_load_explicit(&peer->clamp_mtu, memory_order_relaxed);
-	if (mtu)
+	if (mtu && fwd_is_syn(packet, info))
 		ip_clamp_mss(packet, info->total_len, mtu);
 	if (fwd_get(&sa->first_us) == 0)
 		fwd_put(&sa->first_us, now_us);

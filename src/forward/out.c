@@ -387,7 +387,8 @@ static void put_frame(struct fwd *f, struct fwd_frame *frame, usec_t now_us)
 		fwd_drop(f, DROP_BAD_FRAME, 1);
 		return;
 	}
-	ip_clamp_mss(frame->data, info.total_len, ts.mtu);
+	if (fwd_is_syn(frame->data, &info))
+		ip_clamp_mss(frame->data, info.total_len, ts.mtu);
 	put_single(f, &ts, &outer, &info, frame->data, info.total_len, now_us);
 }
 

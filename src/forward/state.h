@@ -14,6 +14,7 @@
 #include "forward/merge.h"
 #include "forward/segment.h"
 #include "wire/esp.h"
+#include "wire/ip.h"
 
 #define FWD_OPS_MAX	 256	/* packets sealed or opened by one call */
 #define FWD_ARENA_LEN	 524288 /* of sealed packets waiting to be sent */
@@ -146,6 +147,15 @@ static inline void fwd_put(_Atomic uint64_t *counter, uint64_t v)
 static inline void fwd_drop(struct fwd *f, enum drop_reason reason, uint64_t packets)
 {
 	fwd_add(&f->stats.drops[reason], packets);
+}
+
+/* The cheap test before ip_clamp_mss, which reads the whole packet again. */
+static inline bool fwd_is_syn(const uint8_t *packet, const struct ip_info *info)
+{
+	enum { TCP_FLAGS_OFF = 13, TCP_SYN = 0x02 };
+	return info->proto == IP_PROTO_TCP && info->first &&
+	       info->total_len > (uint32_t)info->l4_off + TCP_FLAGS_OFF &&
+	       (packet[info->l4_off + TCP_FLAGS_OFF] & TCP_SYN);
 }
 
 /* An event to fill in place (kind, spi, outbound, at_us set, the rest zero), or NULL: no room.

@@ -162,6 +162,48 @@ static void test_mss_clamp(void **state)
 	}
 }
 
+/* Only whole headers of SYNs have a size to be lowered; the rest passes byte for byte. */
+static void test_mss_left_alone(void **state)
+{
+	static const uint8_t mss[4] = {2, 4, 0x05, 0xb4};
+	static const struct {
+		uint8_t flags;
+		uint16_t fragment; /* flags and offset */
+		uint16_t tcp_len;
+		bool lowered;
+	} rows[] = {
+	    {0x02, 0, 24, true},      {0x12, 0, 24, true},  {0x10, 0, 24, false},
+	    {0x02, 0x2000, 24, true}, {0x02, 3, 24, false}, {0x02, 0x2003, 24, false},
+	    {0x02, 0, 14, false},     {0x02, 0, 13, false}, {0x02, 0, 0, false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig_config c = {0};
+		struct rig *r = rig_new(&c);
+		struct rig_tcp t = {.version = 4,
+				    .from_terminal = true,
+				    .flags = rows[i].flags,
+				    .options = mss,
+				    .options_len = 4};
+		rig_tcp(p, &t);
+		rig_put16(p + 2, 20u + rows[i].tcp_len);
+		rig_put16(p + 6, rows[i].fragment);
+		ip4_set_checksum(p);
+		rig_frame(&r->node[0], p, 20u + rows[i].tcp_len);
+		atomic_store(&r->node[1].peer.clamp_mtu, 1111);
+		rig_run_tun(r, 0);
+		rig_deliver(r, 0);
+		assert_int_equal(r->node[1].written.count, 1);
+		const struct rig_packet *w = &r->node[1].written.at[0];
+		assert_int_equal(w->len, 20u + rows[i].tcp_len);
+		if (rows[i].lowered)
+			assert_int_equal(w->data[42] << 8 | w->data[43], 1111 - 40);
+		else
+			assert_memory_equal(w->data, p, w->len);
+		rig_free(r);
+	}
+}
+
 /* --- the outer header */
 
 static void test_df(void **state)
@@ -533,6 +575,7 @@ int main(void)
 	    cmocka_unit_test(test_fragments),
 	    cmocka_unit_test(test_narrow_ipv6),
 	    cmocka_unit_test(test_mss_clamp),
+	    cmocka_unit_test(test_mss_left_alone),
 	    cmocka_unit_test(test_df),
 	    cmocka_unit_test(test_tos),
 	    cmocka_unit_test(test_drops),
