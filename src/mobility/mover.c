@@ -290,12 +290,16 @@ void mover_attached(struct mover *m, struct conn *conn, bool ok, usec_t now_us)
 	chooser_choose(m, now_us);
 }
 
-void mover_pin(struct mover *m, struct conn *conn, usec_t now_us)
+int mover_pin(struct mover *m, struct conn *conn, usec_t now_us)
 {
-	m->pinned = conn ? mover_find(m, conn) : NULL;
-	if (m->pinned && m->pinned->attached && !m->pinned->proven && m->pinned != m->active)
-		prober_hurry(m, m->pinned, now_us);
+	struct candidate *c = conn ? mover_find(m, conn) : NULL;
+	if (conn && !c)
+		return -ENOENT;
+	m->pinned = c;
+	if (c && c->attached && !c->proven && c != m->active)
+		prober_hurry(m, c, now_us);
 	chooser_choose(m, now_us);
+	return 0;
 }
 
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us)

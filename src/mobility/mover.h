@@ -122,8 +122,9 @@ void mover_probe_reply(struct mover *m, struct conn *conn, uint64_t id, usec_t n
 usec_t mover_tick(struct mover *m, usec_t now_us);
 
 /* A person's or a policy's wish: conn is the best as long as it works (make before break where
- * possible).  NULL: back to the configured order. */
-void mover_pin(struct mover *m, struct conn *conn, usec_t now_us);
+ * possible).  NULL: back to the configured order.  -ENOENT: conn is not one of the mover's (it
+ * expired), and nothing changes. */
+int mover_pin(struct mover *m, struct conn *conn, usec_t now_us);
 /* The configured order changed. */
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us);
 

@@ -176,7 +176,9 @@ static void change(struct sim *s)
 	case 11: {
 		struct conn *c = sim_chance(s, 500) ? NULL : s->t.conns[i];
 		sim_say(s, "script: pin %s", c ? c->name : "nothing");
-		mover_pin(s->t.mover, c, s->now_us);
+		int err = mover_pin(s->t.mover, c, s->now_us);
+		if (err)
+			sim_fail(s, "cannot pin %s: %d", c ? c->name : "nothing", err);
 		s->t.tick_us = s->now_us;
 		break;
 	}

@@ -78,12 +78,37 @@ static void a_deregistration_outlives_its_connection(void **state)
 	}
 }
 
+/* --- a person's wish */
+
+static void what_is_not_there_cannot_be_pinned(void **state)
+{
+	(void)state;
+	struct rig *g = rig_started(true, true);
+	assert_int_equal(mover_pin(g->m, g->cell, g->now_us), 0);
+	assert_ptr_equal(g->active, g->cell);
+	accept_last(g);
+	struct conn *gone = g->wifi;
+	mover_remove(g->m, gone, g->now_us);
+	mover_pin(g->m, g->cell, g->now_us);
+	assert_int_equal(mover_pin(g->m, gone, g->now_us), -ENOENT);
+	struct mover_connection again = {.conn = gone, .interface = "wifi0", .preference = 1};
+	assert_int_equal(mover_add(g->m, &again, g->now_us), 0);
+	pass(g, MS);
+	probe_answer(g, gone);
+	/* Still pinned: the preferred one works and is not taken. */
+	assert_ptr_equal(g->active, g->cell);
+	assert_int_equal(mover_pin(g->m, NULL, g->now_us), 0);
+	assert_ptr_equal(g->active, g->wifi);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(another_network_behind_an_unknown_one),
 	    cmocka_unit_test(home_is_home_while_its_neighbour_is_unknown),
 	    cmocka_unit_test(a_deregistration_outlives_its_connection),
+	    cmocka_unit_test(what_is_not_there_cannot_be_pinned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
