@@ -59,7 +59,7 @@ struct mover_config {
 	uint16_t lifetime_s;
 	uint32_t probe_idle_us;	 /* active: ask when we sent and heard nothing for this long */
 	uint32_t probe_spare_us; /* others: ask this often (keeps NAT and round trip known) */
-	uint32_t initial_rto_us; /* of a connection never measured */
+	uint32_t initial_rto_us; /* first one on a connection never measured */
 	/* Home: an interface in this network (gateway's link address), or with an address in
 	 * home_prefix whose gateway address is home_gateway. */
 	bool has_home_network;

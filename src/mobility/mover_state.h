@@ -60,6 +60,7 @@ struct registration {
 	bool held;    /* waits until another one's hello is answered */
 	bool denied;  /* waits for its retry */
 	bool deregister;
+	bool early; /* the next retransmission is */
 	struct candidate *via;
 	uint8_t unanswered; /* transmissions since the last answer */
 	usec_t started_us;

@@ -22,9 +22,11 @@
 #include "wire/mip6.h"
 
 #define RTO_MOST_US	   (5 * USEC_PER_SEC)
-#define PLAIN_TRIES	   2 /* then hello */
-#define STALE_TRIES	   4 /* then another connection, if there is one */
-#define DEREGISTER_TRIES   6 /* then packets stop; the request goes on slowly */
+#define RTO_UNKNOWN_US	   (250 * USEC_PER_MS) /* second one, round trip unknown; then doubling */
+#define TRIP_UNKNOWN_US	   USEC_PER_SEC	       /* what it may be until then */
+#define PLAIN_TRIES	   2		       /* then hello */
+#define STALE_TRIES	   4		       /* then another connection, if there is one */
+#define DEREGISTER_TRIES   6		       /* then packets stop; the request goes on slowly */
 #define DEREGISTER_SLOW_US (5 * USEC_PER_SEC)
 #define DENIED_WAIT_US	   (10 * USEC_PER_SEC)
 #define DENIED_WAIT_MAX_US (120 * USEC_PER_SEC)
@@ -63,9 +65,15 @@ bool registrant_pending(const struct mover *m)
 uint8_t registrant_unanswered(const struct mover *m)
 {
 	uint8_t most = 0;
-	for (uint8_t i = 0; i < m->cfg.home_count; i++)
-		if (m->regs[i].pending && !m->regs[i].denied && m->regs[i].unanswered > most)
-			most = m->regs[i].unanswered;
+	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
+		const struct registration *r = &m->regs[i];
+		if (!r->pending || r->denied)
+			continue;
+		/* The early one on a connection never measured says little. */
+		bool early = r->unanswered && !r->via->conn->srtt_us;
+		uint8_t count = r->unanswered > 1 && early ? r->unanswered - 1 : r->unanswered;
+		most = count > most ? count : most;
+	}
 	return most;
 }
 
@@ -216,6 +224,10 @@ static void transmit(struct mover *m, struct registration *r, usec_t now_us)
 	if (r->unanswered < UINT8_MAX)
 		r->unanswered++;
 	r->rto_us = rto_bound(r->rto_us * 2ull, 1, RTO_MOST_US);
+	if (r->early) {
+		r->early = false;
+		r->rto_us = RTO_UNKNOWN_US;
+	}
 	if (r->deregister && r->unanswered >= DEREGISTER_TRIES)
 		r->next_us = now_us + DEREGISTER_SLOW_US;
 	char home[ADDR_TEXT_MAX];
@@ -231,6 +243,15 @@ static void transmit(struct mover *m, struct registration *r, usec_t now_us)
 		send6(m, r, hello, now_us);
 }
 
+/* Never measured, the first retransmission goes out early: a lost request shall not cost a
+ * guess of the slowest path, and one too many is cheap (the identification makes it harmless).
+ * Only the ones after it are in proportion to what the round trip may be. */
+static void rto_begin(struct mover *m, struct registration *r)
+{
+	r->early = r->via->conn->srtt_us == 0;
+	r->rto_us = conn_rto_us(r->via->conn, m->cfg.initial_rto_us);
+}
+
 static void prepare(struct mover *m, struct registration *r, struct candidate *c, bool deregister,
 		    bool doubt, usec_t now_us)
 {
@@ -241,7 +262,7 @@ static void prepare(struct mover *m, struct registration *r, struct candidate *c
 	r->unanswered = doubt ? PLAIN_TRIES : 0;
 	r->started_us = now_us;
 	r->next_us = USEC_NEVER;
-	r->rto_us = conn_rto_us(c->conn, m->cfg.initial_rto_us);
+	rto_begin(m, r);
 	r->denied_wait_us = 0;
 	sent_forget(r);
 }
@@ -304,6 +325,17 @@ static void deregister_elsewhere(struct mover *m, struct registration *r, usec_t
 	registrant_start(m, chooser_next_via(m, r->via, now_us), true, true, now_us);
 }
 
+/* Unanswered transmissions that have had the time for it. */
+static unsigned overdue(const struct registration *r, usec_t now_us)
+{
+	uint32_t srtt_us = r->via->conn->srtt_us;
+	usec_t trip_us = srtt_us ? srtt_us : TRIP_UNKNOWN_US;
+	unsigned young = 0;
+	for (unsigned i = 0; i < SENT_KEPT; i++)
+		young += r->sent[i].id && r->sent[i].at_us + trip_us > now_us;
+	return r->unanswered > young ? r->unanswered - young : 0;
+}
+
 static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 {
 	if (!r->pending) {
@@ -315,11 +347,11 @@ static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 	if (r->denied) {
 		r->denied = false;
 		r->unanswered = 0;
-		r->rto_us = conn_rto_us(r->via->conn, m->cfg.initial_rto_us);
+		rto_begin(m, r);
 	} else if (r->deregister && r->unanswered >= DEREGISTER_TRIES) {
 		deregister_elsewhere(m, r, now_us);
 		return;
-	} else if (!r->deregister && r->unanswered >= STALE_TRIES &&
+	} else if (!r->deregister && overdue(r, now_us) >= STALE_TRIES &&
 		   r->via->proof_us < r->started_us && chooser_has_other(m, r->via)) {
 		r->next_us = now_us + r->rto_us;
 		prober_silent(m, r->via, "requests unanswered", now_us);
@@ -418,7 +450,7 @@ static void again(struct mover *m, struct registration *r, bool hello, usec_t no
 	}
 	/* Who could only answer a hello with a hello cannot follow our numbers yet. */
 	r->unanswered = hello ? PLAIN_TRIES : 0;
-	r->rto_us = conn_rto_us(r->via->conn, m->cfg.initial_rto_us);
+	rto_begin(m, r);
 	if (m->resync_count >= RESYNCS_PER_SEC) {
 		r->next_us = m->resync_since_us + USEC_PER_SEC;
 		return;

@@ -102,6 +102,77 @@ static void what_is_not_there_cannot_be_pinned(void **state)
 	rig_free(g);
 }
 
+/* --- retransmission */
+
+static void a_path_never_measured_is_asked_again_early(void **state)
+{
+	(void)state;
+	for (int other = 0; other < 2; other++) {
+		struct mover_config cfg = config();
+		cfg.initial_rto_us = 120 * MS;
+		struct rig *g = rig_with(&cfg);
+		links(g, true, other, false);
+		usec_t t0 = g->now_us;
+		pass(g, 600 * MS - 1);
+		/* Not more than four before the answer of a slow path can be there. */
+		assert_int_equal(g->sent_count, 3);
+		assert_int_equal(g->sent[1].at_us - t0, 120 * MS);
+		assert_int_equal(g->sent[2].at_us - t0, 370 * MS);
+		pass(g, 1270 * MS);
+		assert_int_equal(g->sent_count, 4);
+		assert_int_equal(g->sent[3].at_us - t0, 870 * MS);
+		assert_int_not_equal(g->wifi->state, CONN_STALE);
+		pass(g, MS);
+		assert_int_equal(g->sent_count, 5);
+		assert_ptr_equal(g->sent[4].conn, other ? g->cell : g->wifi);
+		rig_free(g);
+	}
+}
+
+static void early_ones_are_no_reason_to_leave(void **state)
+{
+	(void)state;
+	struct mover_config cfg = config();
+	cfg.initial_rto_us = 20 * MS;
+	struct rig *g = rig_with(&cfg);
+	g->heard = 0x5555;
+	links(g, true, true, false);
+	pass(g, MS);
+	probe_answer(g, g->cell);
+	/* wifi is preferred and slow: its answer may take a while yet. */
+	pass(g, 200 * MS);
+	assert_int_equal(g->sent_count, 2);
+	assert_ptr_equal(g->active, g->wifi);
+	pass(g, 100 * MS);
+	assert_ptr_equal(g->active, g->cell);
+	rig_free(g);
+}
+
+static void a_slow_path_is_not_stale_before_its_time(void **state)
+{
+	(void)state;
+	struct mover_config cfg = config();
+	cfg.initial_rto_us = 120 * MS;
+	struct rig *g = rig_with(&cfg);
+	g->heard = 0x5555; /* as after a long silence: begins with a hello */
+	g->attach_waits = true;
+	links(g, true, true, false);
+	mover_attached(g->m, g->wifi, true, g->now_us);
+	pass(g, 15 * USEC_PER_SEC);
+	g->sent_count = 0;
+	mover_attached(g->m, g->cell, true, g->now_us);
+	pass(g, 60 * USEC_PER_SEC);
+	/* In each turn a connection gets a second from its last request on. */
+	usec_t last[2] = {0, 0};
+	for (unsigned i = 0; i < g->sent_count; i++) {
+		int at = g->sent[i].conn == g->cell;
+		if (i && g->sent[i - 1].conn != g->sent[i].conn)
+			assert_true(g->sent[i].at_us - last[!at] >= USEC_PER_SEC);
+		last[at] = g->sent[i].at_us;
+	}
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,6 +180,9 @@ int main(void)
 	    cmocka_unit_test(home_is_home_while_its_neighbour_is_unknown),
 	    cmocka_unit_test(a_deregistration_outlives_its_connection),
 	    cmocka_unit_test(what_is_not_there_cannot_be_pinned),
+	    cmocka_unit_test(a_path_never_measured_is_asked_again_early),
+	    cmocka_unit_test(early_ones_are_no_reason_to_leave),
+	    cmocka_unit_test(a_slow_path_is_not_stale_before_its_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
