@@ -29,6 +29,7 @@
 #define HELLOS_PER_SEC	     500 /* to control, of an SA */
 #define ESP_MIN_LEN	     (ESP_HEADER_LEN + ESP_TRAILER_LEN)
 #define ASKED_US	     (50 * USEC_PER_MS)
+#define COPY_US		     (100 * USEC_PER_MS) /* how long a path is taken for heard */
 #define PORT_REGISTRATION    434
 
 /* --- before opening */
@@ -46,6 +47,45 @@ static bool hello_welcome(struct sa *sa, usec_t now_us)
 	sa->hello_since_us = l.since_us;
 	sa->hello_count = l.count;
 	return ok;
+}
+
+static bool shared_space(const struct sa *sa)
+{
+	return sa->space != &sa->own_space;
+}
+
+static bool is_newest(const struct sa *sa, uint64_t number)
+{
+	return number > fwd_get(&sa->newest) || sa->newest_resets != sa->space->resets;
+}
+
+/*
+ * Whether a packet whose number came before is opened all the same.  With n-casting the copies on
+ * the slower path always are such packets; dropped unread they cost nothing, but then nothing would
+ * be known of that path.  So one is opened when the SA was not heard for a while, and each that
+ * comes from another place than expected: the path may have moved.
+ *
+ * A replay must not look like a move.  Opened or not, a copy from the expected place is remembered
+ * by its number (newest, unread), and from another place only later numbers count.  That memory
+ * is not authentic, but whoever forges it only hides a move until the numbers are past the window's
+ * top.
+ */
+static bool copy_matters(const struct in_packet *in, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	if (!shared_space(sa) || !is_newest(sa, in->number))
+		return false;
+	bool later = in->number > sa->unread || sa->unread_resets != sa->space->resets;
+	const struct path *path = rcu_dereference(sa->path);
+	if (!path || !endpoint_equal(&path->remote, &in->dgram->src))
+		return later;
+	if (now_us - fwd_get(&sa->last_us) >= COPY_US)
+		return true;
+	if (later) {
+		sa->unread = in->number;
+		sa->unread_resets = sa->space->resets;
+	}
+	return false;
 }
 
 /* Decides by which number a packet is opened; false: it is dropped for in->fallback. */
@@ -68,6 +108,10 @@ static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec
 			/* Mostly a copy from another connection, seldom a hello that looks like
 			 * one: these have a small allowance of their own. */
 			in->fallback = DROP_REPLAYED;
+			if (copy_matters(in, now_us)) {
+				in->may_hello = can_hello;
+				return true;
+			}
 			can_hello = can_hello &&
 				    fwd_limit_ok(&f->in.seen_tries, now_us, SEEN_TRIES_PER_SEC);
 			break;
@@ -79,11 +123,6 @@ static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec
 	in->hello = can_hello;
 	in->number = space_hello_number(lo);
 	return in->hello;
-}
-
-static bool shared_space(const struct sa *sa)
-{
-	return sa->space != &sa->own_space;
 }
 
 static void drop_packet(struct fwd *f, const struct in_packet *in, enum drop_reason reason)
@@ -211,6 +250,13 @@ static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_
 	sa->moved_us = now_us;
 }
 
+static void note_newest(struct fwd *f, const struct in_packet *in, usec_t now_us)
+{
+	fwd_put(&in->sa->newest, in->number);
+	in->sa->newest_resets = in->sa->space->resets;
+	look_for_move(f, in, now_us);
+}
+
 /* Commits an authentic packet to the window and the SA.  False: another copy was first. */
 static bool mark_packet(struct fwd *f, const struct in_packet *in, usec_t now_us)
 {
@@ -219,17 +265,18 @@ static bool mark_packet(struct fwd *f, const struct in_packet *in, usec_t now_us
 	case REPLAY_NEW:
 		break;
 	case REPLAY_SEEN:
+		if (shared_space(sa) && is_newest(sa, in->number)) {
+			fwd_put(&sa->last_us, now_us);
+			note_newest(f, in, now_us);
+		}
 		drop_packet(f, in, DROP_REPLAYED);
 		return false;
 	case REPLAY_TOO_OLD:
 		drop_packet(f, in, DROP_TOO_OLD);
 		return false;
 	}
-	if (in->number > fwd_get(&sa->newest) || sa->newest_resets != sa->space->resets) {
-		fwd_put(&sa->newest, in->number);
-		sa->newest_resets = sa->space->resets;
-		look_for_move(f, in, now_us);
-	}
+	if (is_newest(sa, in->number))
+		note_newest(f, in, now_us);
 	return true;
 }
 

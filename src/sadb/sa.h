@@ -91,9 +91,9 @@ struct sa {
 	struct path *path;   /* rcu; outbound: where to; inbound: whence expected (or NULL) */
 	/* counters [packet] */
 	_Atomic uint64_t packets, bytes; /* bytes of inner packets */
-	_Atomic uint64_t last_us;	 /* last packet sealed or accepted */
+	_Atomic uint64_t last_us;	 /* last packet sealed or accepted, or copy heard */
 	_Atomic uint64_t first_us;	 /* first data packet since control set it to 0 */
-	_Atomic uint64_t newest;	 /* inbound: highest number accepted on this SA */
+	_Atomic uint64_t newest;	 /* inbound: highest authentic number of this SA */
 	/* limits: 0 is none.  At the soft one an event is raised once, at the hard one dead. */
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
 	_Atomic bool soft_told;
@@ -105,7 +105,9 @@ struct sa {
 	struct endpoint moved_src;
 	uint64_t hello_since_us; /* [packet] hellos given to control in this second */
 	uint32_t hello_count;
-	usec_t asked_us; /* [packet] when it last asked for a registration; 0: not lately */
+	usec_t asked_us;	/* [packet] when it last asked for a registration; 0: not lately */
+	uint64_t unread;	/* [packet] highest number of a copy refused unread */
+	uint32_t unread_resets; /* space->resets when unread was set */
 	/* cold */
 	struct space own_space;
 	const struct alg *encr, *integ;

@@ -179,6 +179,108 @@ static void test_moved(void **state)
 	rig_free(r);
 }
 
+/* The slower path of two: all its packets are copies of what has come. */
+static struct rig_packet *seal_copies(struct rig *r)
+{
+	size_t len = rig_udp(p, 4, true, 20, 1);
+	rig_frame(&r->node[0], p, len);
+	rig_run_tun(r, 0);
+	struct rig_list *sent = &r->node[0].sent;
+	rig_put(r, 1, &sent->at[sent->count - 2]);
+	rig_receive(r, 1);
+	sent->taken = sent->count;
+	return &sent->at[sent->count - 1];
+}
+
+static void receive(struct rig *r, struct rig_packet *q, uint16_t port)
+{
+	uint16_t own = q->src.port;
+	q->src.port = port;
+	rig_put(r, 1, q);
+	q->src.port = own;
+	rig_receive(r, 1);
+}
+
+static void test_copies_heard(void **state)
+{
+	(void)state;
+	struct rig_config c = {.sas = 2};
+	struct rig *r = rig_new(&c);
+	struct sa *slow = r->node[1].in[1];
+	usec_t heard = r->now;
+	receive(r, seal_copies(r), 4500);
+	assert_int_equal(atomic_load(&slow->last_us), heard);
+	/* not again at once, nor by a forgery or a replay, but after a while */
+	struct rig_packet *old = seal_copies(r);
+	r->now += 50000;
+	receive(r, old, 4500);
+	assert_int_equal(atomic_load(&slow->last_us), heard);
+	assert_int_equal(atomic_load(&slow->newest), 1);
+	r->now += 50000;
+	struct rig_packet *q = seal_copies(r);
+	q->data[q->len - 1] ^= 1;
+	receive(r, q, 4500);
+	assert_int_equal(atomic_load(&slow->last_us), heard);
+	q->data[q->len - 1] ^= 1;
+	receive(r, q, 4500);
+	assert_int_equal(atomic_load(&slow->last_us), r->now);
+	heard = r->now;
+	r->now += USEC_PER_SEC;
+	receive(r, q, 4500);
+	receive(r, old, 4500);
+	assert_int_equal(atomic_load(&slow->last_us), heard);
+	/* the same in one batch with the first */
+	size_t len = rig_udp(p, 4, true, 20, 1);
+	rig_frame(&r->node[0], p, len);
+	rig_run_tun(r, 0);
+	rig_deliver(r, 0);
+	assert_int_equal(atomic_load(&slow->last_us), r->now);
+	assert_int_equal(atomic_load(&slow->packets), 0);
+	assert_int_equal(r->node[1].written.count, 4);
+	rig_no_event(r);
+	rig_free(r);
+}
+
+static void test_copies_moved(void **state)
+{
+	(void)state;
+	struct rig_config c = {.sas = 2};
+	struct rig *r = rig_new(&c);
+	struct sa *slow = r->node[1].in[1];
+	struct rig_packet *read = seal_copies(r);
+	receive(r, read, 4500);
+	struct rig_packet *unread = seal_copies(r);
+	receive(r, unread, 4500);
+	assert_int_equal(atomic_load(&slow->newest), 1);
+	/* neither what was read nor what was not says anything when it is played back */
+	receive(r, read, 7);
+	receive(r, unread, 7);
+	r->now += USEC_PER_SEC;
+	receive(r, unread, 7);
+	rig_no_event(r);
+	/* nor a forgery */
+	struct rig_packet *q = seal_copies(r);
+	q->data[q->len - 1] ^= 1;
+	receive(r, q, 7);
+	rig_no_event(r);
+	q->data[q->len - 1] ^= 1;
+	receive(r, q, 7);
+	const struct fwd_event *e = rig_next_event(r, FWD_EV_MOVED);
+	assert_ptr_equal(e->sa, slow);
+	assert_int_equal(e->src.port, 7);
+	assert_int_equal(e->number, 3);
+	fwd_event_done(r->node[1].f);
+	/* a new epoch has lower numbers */
+	assert_true(fwd_reset_window(r->node[1].f, &r->node[1].peer.space, 0));
+	fwd_run_commands(r->node[1].f, r->now);
+	atomic_store(&r->node[0].peer.space.next, 1);
+	receive(r, seal_copies(r), 8);
+	assert_int_equal(rig_next_event(r, FWD_EV_MOVED)->number, 1);
+	fwd_event_done(r->node[1].f);
+	rig_no_event(r);
+	rig_free(r);
+}
+
 /* --- hello */
 
 #define EPOCH 0x7a6b5c4du
@@ -494,6 +596,8 @@ int main(void)
 	    cmocka_unit_test(test_probe),
 	    cmocka_unit_test(test_control_busy),
 	    cmocka_unit_test(test_moved),
+	    cmocka_unit_test(test_copies_heard),
+	    cmocka_unit_test(test_copies_moved),
 	    cmocka_unit_test(test_hello),
 	    cmocka_unit_test(test_hello_aside),
 	    cmocka_unit_test(test_moved_after_hello),
