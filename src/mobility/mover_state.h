@@ -64,7 +64,8 @@ struct registration {
 	struct candidate *via;
 	uint8_t unanswered; /* transmissions since the last answer */
 	usec_t started_us;
-	usec_t next_us; /* of whatever comes next */
+	usec_t next_us;	   /* of whatever comes next */
+	usec_t refresh_us; /* half the lifetime */
 	uint32_t rto_us, denied_wait_us;
 	struct sent sent[SENT_KEPT];
 	unsigned sent_count;

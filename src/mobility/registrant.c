@@ -8,7 +8,10 @@
  * the reply can be a hello too.  Two in flight could overtake each other and leave the two
  * nodes in different epochs; so one home address at a time says hello (the first that is
  * pending, IPv4 before IPv6) and the others are held until it is answered.  Every
- * retransmission of it is a hello with an epoch of its own.
+ * retransmission of it is a hello with an epoch of its own.  When an earlier one is answered
+ * first, packets go at once; but if the answer to the last one does not come in its time, it
+ * or its answer was lost and one of the nodes is in an epoch that the other does not know:
+ * one more hello settles that.
  *
  * Hello epochs are random with IPv4, where the identification says what is fresh; with IPv6
  * they are our clock in seconds, since a Binding Update has nothing else that the server
@@ -127,6 +130,16 @@ static bool sent_take(struct registration *r, uint64_t id, uint64_t mask, const 
 			r->sent[(r->sent_count - back) % SENT_KEPT].id = 0;
 		return true;
 	}
+	return false;
+}
+
+/* Later hellos than the one answered are under way, or lost: which epochs the two nodes are in
+ * is known when the last of them is answered. */
+static bool hello_open(const struct registration *r)
+{
+	for (unsigned i = 0; i < SENT_KEPT; i++)
+		if (r->sent[i].id && r->sent[i].hello)
+			return true;
 	return false;
 }
 
@@ -259,7 +272,7 @@ static void prepare(struct mover *m, struct registration *r, struct candidate *c
 	r->held = r->denied = false;
 	r->deregister = deregister;
 	r->via = c;
-	r->unanswered = doubt ? PLAIN_TRIES : 0;
+	r->unanswered = doubt || hello_open(r) ? PLAIN_TRIES : 0;
 	r->started_us = now_us;
 	r->next_us = USEC_NEVER;
 	rto_begin(m, r);
@@ -339,7 +352,7 @@ static unsigned overdue(const struct registration *r, usec_t now_us)
 static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 {
 	if (!r->pending) {
-		/* Half the lifetime is over. */
+		/* Half the lifetime is over, or the answer to a hello is. */
 		prepare(m, r, m->active, false, false, now_us);
 		transmit(m, r, now_us);
 		return;
@@ -405,6 +418,9 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 	    infinite || r->deregister ? USEC_NEVER : now_us + (usec_t)granted_s * USEC_PER_SEC;
 	r->next_us =
 	    infinite || r->deregister ? USEC_NEVER : now_us + refresh_wait_us(m, granted_s);
+	r->refresh_us = r->next_us;
+	if (hello_open(r))
+		r->next_us = now_us + conn_rto_us(c->conn, m->cfg.initial_rto_us);
 	log_info(m->log, "mover: %s home=%s connection=%s lifetime_s=%u code=%u",
 		 r->deregister ? "deregistered" : "registered", home, c->conn->name, granted_s,
 		 code);
@@ -515,6 +531,13 @@ static void answered(struct mover *m, struct registration *r, struct candidate *
 	prober_heard(m, c, now_us);
 }
 
+/* Another answer to what was accepted before. */
+static void settle(struct registration *r)
+{
+	if (!hello_open(r))
+		r->next_us = r->refresh_us;
+}
+
 void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t len, bool hello,
 		  uint64_t number, usec_t now_us)
 {
@@ -536,8 +559,11 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 	/* Also when an earlier transmission was accepted before: its epoch is the last. */
 	if (ok && hello)
 		m->ops.epoch_accepted(m->ops.ctx, conn, number);
-	if (!r->pending)
+	if (!r->pending) {
+		if (ok)
+			settle(r);
 		return;
+	}
 	if (ok && (r->deregister || reply.lifetime_s)) {
 		accepted(m, r, c, reply.code, reply.lifetime_s, now_us);
 	} else if (reply.code == MIP4_ID_MISMATCH) {
@@ -598,8 +624,11 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 	bool ok = ack.status < MIP6_UNSPECIFIED;
 	if (ok && hello)
 		m->ops.epoch_accepted(m->ops.ctx, conn, number);
-	if (!r->pending)
+	if (!r->pending) {
+		if (ok)
+			settle(r);
 		return;
+	}
 	uint32_t granted = ack.lifetime_4s * 4u, wanted = ack_wanted_epoch(&ack);
 	if (ok && (r->deregister || granted)) {
 		accepted(m, r, c, ack.status,

@@ -214,6 +214,7 @@ static void a_late_reply_to_any_of_the_last_four_counts(void **state)
 			pass(g, 10 * MS);
 		reply_to(g, &g->sent[which], (struct answer){.lifetime_s = 600});
 		unsigned sent = g->sent_count;
+		reply_to(g, &g->sent[3], (struct answer){.lifetime_s = 600});
 		pass(g, 5 * USEC_PER_SEC);
 		assert_int_equal(g->sent_count, sent);
 		rig_free(g);

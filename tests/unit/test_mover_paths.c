@@ -173,6 +173,42 @@ static void a_slow_path_is_not_stale_before_its_time(void **state)
 	rig_free(g);
 }
 
+/* --- hello */
+
+static void the_last_hello_settles_the_epochs(void **state)
+{
+	(void)state;
+	enum { ANSWERED, LOST };
+	for (int how = ANSWERED; how <= LOST; how++) {
+		struct rig *g = rig_new();
+		links(g, true, false, false);
+		pass(g, 300 * MS);
+		assert_int_equal(g->sent_count, 2);
+		const struct sent_request second = g->sent[1];
+		struct answer ok = {.hello = true, .lifetime_s = 600};
+		reply_to(g, &g->sent[0], ok);
+		assert_ptr_equal(g->active, g->wifi);
+		uint32_t rto = conn_rto_us(g->wifi, RTO);
+		if (how == ANSWERED) {
+			pass(g, 100 * MS);
+			reply_to(g, &second, ok);
+			pass(g, 2 * USEC_PER_SEC);
+			assert_int_equal(g->sent_count, 2);
+		} else {
+			pass(g, rto - 1);
+			assert_int_equal(g->sent_count, 2);
+			pass(g, 1);
+			assert_int_equal(g->sent_count, 3);
+			assert_true(g->sent[2].hello != 0);
+			assert_int_equal(g->sent[2].q4.ext.epoch, 0x5555);
+			accept_last(g);
+			pass(g, 2 * USEC_PER_SEC);
+			assert_int_equal(g->sent_count, 3);
+		}
+		rig_free(g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +219,7 @@ int main(void)
 	    cmocka_unit_test(a_path_never_measured_is_asked_again_early),
 	    cmocka_unit_test(early_ones_are_no_reason_to_leave),
 	    cmocka_unit_test(a_slow_path_is_not_stale_before_its_time),
+	    cmocka_unit_test(the_last_hello_settles_the_epochs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
