@@ -6,7 +6,8 @@
  *
  *   not proven   a round at once, then every 2 to 10 s
  *   ready        a round every probe_spare_us (keeps the NAT and the round trip known)
- *   active       the same, and when we sent and heard nothing for probe_idle_us
+ *   active       every 5 s at least, and when we sent, or heard data, and then heard nothing for
+ *                probe_idle_us
  *   silent       every 1 to 10 s, and whenever something comes in
  */
 #include <string.h>
@@ -21,6 +22,7 @@
 #define TRIES_AGAIN	  2
 #define WAIT_NEW_US	  (2 * USEC_PER_SEC)
 #define WAIT_SILENT_US	  USEC_PER_SEC
+#define WAIT_ACTIVE_US	  (5 * USEC_PER_SEC)
 #define WAIT_MOST_US	  (10 * USEC_PER_SEC)
 #define HOLD_LEAST_US	  (2 * USEC_PER_SEC)
 #define HOLD_MOST_US	  (60 * USEC_PER_SEC)
@@ -136,12 +138,17 @@ static uint8_t round_limit(const struct candidate *c)
 	return c->probe_wait_us ? TRIES_AGAIN : TRIES_NEW;
 }
 
-/* The active connection: sent, and nothing came back for long. */
-static bool is_suspect(const struct mover *m, const struct candidate *c)
+/* The active connection: sent, and nothing came back for long; or what came in has stopped,
+ * and so may the path have. */
+static bool is_suspect(const struct mover *m, const struct candidate *c, usec_t now_us)
 {
 	usec_t heard = last_heard(c);
 	usec_t sent = c->conn->out ? atomic_load(&c->conn->out->last_us) : 0;
-	return sent > heard && sent - heard >= m->cfg.probe_idle_us;
+	usec_t quiet_us = now_us > heard ? now_us - heard : 0;
+	if (sent > heard && sent - heard >= m->cfg.probe_idle_us)
+		return true;
+	return quiet_us >= (heard > c->proof_us ? m->cfg.probe_idle_us
+						: usec_min(m->cfg.probe_spare_us, WAIT_ACTIVE_US));
 }
 
 usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
@@ -166,7 +173,8 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 		return USEC_NEVER;
 	bool came_in =
 	    c->silent && c->conn->in && atomic_load(&c->conn->in->last_us) > c->probe_heard_us;
-	if (now_us >= c->probe_next_us || came_in || (active && c->proven && is_suspect(m, c))) {
+	if (now_us >= c->probe_next_us || came_in ||
+	    (active && c->proven && is_suspect(m, c, now_us))) {
 		round_begin(m, c, round_limit(c), now_us);
 		return c->probe_next_us;
 	}

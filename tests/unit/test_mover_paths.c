@@ -209,6 +209,46 @@ static void the_last_hello_settles_the_epochs(void **state)
 	}
 }
 
+/* --- silence */
+
+static void a_stream_that_stops_is_looked_into(void **state)
+{
+	(void)state;
+	struct rig *g = rig_started(true, true);
+	/* We send nothing, and hear a lot. */
+	for (int i = 0; i < 300; i++) {
+		atomic_store(&g->wifi->in->last_us, g->now_us);
+		pass(g, 10 * MS);
+	}
+	usec_t t0 = g->now_us;
+	clear(g);
+	pass(g, 480 * MS);
+	assert_int_equal(g->probe_count, 0);
+	pass(g, 60 * MS); /* probe_idle_us is over */
+	assert_int_equal(g->probe_count, 1);
+	assert_ptr_equal(g->probes[0].conn, g->wifi);
+	while (g->active == g->wifi && g->now_us < t0 + 10 * USEC_PER_SEC)
+		pass(g, 10 * MS);
+	assert_ptr_equal(g->active, g->cell);
+	assert_true(g->now_us - t0 < 2 * USEC_PER_SEC);
+	rig_free(g);
+}
+
+static void an_idle_active_one_is_asked_every_five_seconds(void **state)
+{
+	(void)state;
+	struct rig *g = rig_started(true, false);
+	unsigned asked = 0;
+	for (int i = 0; i < 6000; i++) {
+		pass(g, 10 * MS);
+		for (unsigned j = 0; j < g->probe_count; j++, asked++)
+			mover_probe_reply(g->m, g->probes[j].conn, g->probes[j].id, g->now_us);
+		g->probe_count = 0;
+	}
+	assert_in_range(asked, 11, 13);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +260,8 @@ int main(void)
 	    cmocka_unit_test(early_ones_are_no_reason_to_leave),
 	    cmocka_unit_test(a_slow_path_is_not_stale_before_its_time),
 	    cmocka_unit_test(the_last_hello_settles_the_epochs),
+	    cmocka_unit_test(a_stream_that_stops_is_looked_into),
+	    cmocka_unit_test(an_idle_active_one_is_asked_every_five_seconds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
