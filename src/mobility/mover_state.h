@@ -147,6 +147,8 @@ void prober_heard(struct mover *m, struct candidate *c, usec_t now_us);
 void prober_silent(struct mover *m, struct candidate *c, const char *why, usec_t now_us);
 /* A round begins now if none is under way. */
 void prober_hurry(struct mover *m, struct candidate *c, usec_t now_us);
+/* Of all that are attached and not proven, but c. */
+void prober_hurry_others(struct mover *m, const struct candidate *c, usec_t now_us);
 usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us);
 
 /* registrant.c */

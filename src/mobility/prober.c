@@ -4,7 +4,8 @@
  * a few tries.  Only an answer counts (its id is unguessable): that packets come in does not
  * say that ours arrive.
  *
- *   not proven   a round at once, then every 2 to 10 s
+ *   not proven   a round at once, then every 2 to 10 s; none before the first registration was
+ *                accepted: the server's numbers, and so its answers, mean nothing to us yet
  *   ready        a round every probe_spare_us (keeps the NAT and the round trip known)
  *   active       every 5 s at least, and when we sent, or heard data, and then heard nothing for
  *                probe_idle_us
@@ -58,8 +59,15 @@ static void round_begin(struct mover *m, struct candidate *c, uint8_t limit, use
 
 void prober_hurry(struct mover *m, struct candidate *c, usec_t now_us)
 {
-	if (c->attached && !c->probing)
+	if (c->attached && !c->probing && !registrant_is_cold(m, c))
 		round_begin(m, c, c->proven ? TRIES_PROVEN : TRIES_NEW, now_us);
+}
+
+void prober_hurry_others(struct mover *m, const struct candidate *c, usec_t now_us)
+{
+	for (struct candidate *o = m->candidates; o; o = o->next)
+		if (o != c && o->attached && !o->proven)
+			prober_hurry(m, o, now_us);
 }
 
 void prober_attached(struct mover *m, struct candidate *c, usec_t now_us)
@@ -111,9 +119,7 @@ void prober_silent(struct mover *m, struct candidate *c, const char *why, usec_t
 	if (c != m->active)
 		return;
 	/* The others may work by now: ask at once, not when their turn comes. */
-	for (struct candidate *o = m->candidates; o; o = o->next)
-		if (o != c && o->attached && !o->proven)
-			prober_hurry(m, o, now_us);
+	prober_hurry_others(m, c, now_us);
 }
 
 static void round_end(struct mover *m, struct candidate *c, usec_t now_us)
@@ -156,6 +162,8 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 	if (!c->attached)
 		return USEC_NEVER;
 	bool active = c == m->active && m->place == MOVER_AWAY;
+	if (registrant_is_cold(m, c))
+		return USEC_NEVER;
 	if (c->probing) {
 		if (now_us < c->probe_next_us)
 			return c->probe_next_us;

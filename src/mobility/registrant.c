@@ -531,6 +531,13 @@ static void answered(struct mover *m, struct registration *r, struct candidate *
 	prober_heard(m, c, now_us);
 }
 
+/* The server's numbers go on from here; now probes can be answered in a way that we read. */
+static void epoch_begin(struct mover *m, struct candidate *c, uint64_t number, usec_t now_us)
+{
+	m->ops.epoch_accepted(m->ops.ctx, c->conn, number);
+	prober_hurry_others(m, c, now_us);
+}
+
 /* Another answer to what was accepted before. */
 static void settle(struct registration *r)
 {
@@ -558,7 +565,7 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 	bool ok = reply.code == MIP4_ACCEPTED || reply.code == MIP4_ACCEPTED_NO_SIMULTANEOUS;
 	/* Also when an earlier transmission was accepted before: its epoch is the last. */
 	if (ok && hello)
-		m->ops.epoch_accepted(m->ops.ctx, conn, number);
+		epoch_begin(m, c, number, now_us);
 	if (!r->pending) {
 		if (ok)
 			settle(r);
@@ -623,7 +630,7 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 	answered(m, r, c, ack.status, sent_us, len + IP6_LEN, now_us);
 	bool ok = ack.status < MIP6_UNSPECIFIED;
 	if (ok && hello)
-		m->ops.epoch_accepted(m->ops.ctx, conn, number);
+		epoch_begin(m, c, number, now_us);
 	if (!r->pending) {
 		if (ok)
 			settle(r);

@@ -358,6 +358,7 @@ static inline struct rig *rig_started(bool wifi, bool cell)
 	links(g, wifi, cell, false);
 	pass(g, 100 * MS);
 	accept_last(g);
+	pass(g, 100 * MS);
 	if (wifi && cell)
 		probe_answer(g, g->cell);
 	pass(g, 3 * USEC_PER_SEC);

@@ -249,6 +249,25 @@ static void an_idle_active_one_is_asked_every_five_seconds(void **state)
 	rig_free(g);
 }
 
+static void no_probes_before_the_first_registration(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	links(g, true, true, false);
+	pass(g, 30 * USEC_PER_SEC);
+	assert_int_equal(g->probe_count, 0);
+	accept_last(g);
+	/* At once, and on the other one only: this one has answered. */
+	assert_int_equal(g->probe_count, 1);
+	struct conn *other = g->active == g->wifi ? g->cell : g->wifi;
+	assert_ptr_equal(g->probes[0].conn, other);
+	pass(g, 50 * MS);
+	probe_answer(g, other);
+	assert_int_equal(g->wifi->state, g->active == g->wifi ? CONN_ACTIVE : CONN_READY);
+	assert_int_equal(g->cell->state, g->active == g->cell ? CONN_ACTIVE : CONN_READY);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +281,7 @@ int main(void)
 	    cmocka_unit_test(the_last_hello_settles_the_epochs),
 	    cmocka_unit_test(a_stream_that_stops_is_looked_into),
 	    cmocka_unit_test(an_idle_active_one_is_asked_every_five_seconds),
+	    cmocka_unit_test(no_probes_before_the_first_registration),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
