@@ -97,8 +97,23 @@ static void move_close(struct mover *m, const char *text, usec_t now_us)
 			m->move->lost = replay_missing(window, m->move_top, top);
 	}
 	move_note(m->move, now_us, MOVE_DONE, "%s", text);
+	m->failed = m->move_replied ? NULL : m->move;
 	m->move = NULL;
 	m->move_to = NULL;
+}
+
+/* While nothing answers, the turns of the connections are one move. */
+static bool move_go_on(struct mover *m, struct candidate *to, usec_t now_us)
+{
+	struct move *mv = m->move && !m->move_replied ? m->move : m->failed;
+	if (!mv)
+		return false;
+	m->failed = NULL;
+	m->move = mv;
+	m->move_to = to;
+	m->move_switched = m->move_replied = m->up_seen = m->down_seen = false;
+	move_try_again(mv, now_us, to->conn->name);
+	return true;
 }
 
 static void move_open(struct mover *m, enum move_kind kind, const char *from, struct candidate *to,
@@ -108,6 +123,7 @@ static void move_open(struct mover *m, enum move_kind kind, const char *from, st
 	bool caused = cause[0] && cause_us <= now_us && cause_us + CAUSE_FRESH_US >= now_us;
 	m->move = moves_begin(m->moves, kind, m->cfg.terminal, from, to ? to->conn->name : "home",
 			      caused ? cause_us : now_us, m->ops.wall_us(m->ops.ctx));
+	m->failed = NULL;
 	m->move_to = to;
 	m->move_switched = m->move_replied = m->up_seen = m->down_seen = false;
 	(void)snprintf(m->move->why, sizeof(m->move->why), "%s", why);
@@ -193,11 +209,14 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 	/* A connection that is gone was lost to what happened last; a better one came with its
 	 * own care-of address. */
 	bool own = make_before_break || c->cause_us >= m->cause_us;
-	move_open(m, kind,
-		  old		? old->conn->name
-		  : m->was_home ? "home"
-				: "",
-		  c, why, own ? c->cause : m->cause, own ? c->cause_us : m->cause_us, now_us);
+	bool again = old && old->attached && old->silent && c->silent;
+	if (!again || !move_go_on(m, c, now_us))
+		move_open(m, kind,
+			  old		? old->conn->name
+			  : m->was_home ? "home"
+					: "",
+			  c, why, own ? c->cause : m->cause, own ? c->cause_us : m->cause_us,
+			  now_us);
 	m->was_home = false;
 	m->place = MOVER_AWAY;
 	if (old && old != c)

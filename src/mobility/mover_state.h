@@ -105,7 +105,8 @@ struct mover {
 	usec_t resync_since_us;
 	unsigned resync_count;
 	/* the open move */
-	struct move *move; /* NULL: none */
+	struct move *move;   /* NULL: none */
+	struct move *failed; /* ended without a reply, and nothing was accepted since */
 	struct candidate *move_to;
 	bool move_switched, move_replied, up_seen, down_seen;
 	usec_t move_switch_us;

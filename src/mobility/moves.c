@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include "base/mem.h"
 
+#define TRY_FIRST_MAX (MOVE_EVENTS_MAX / 2) /* events of the first try, when there are more */
+
 struct moves {
 	uint64_t begun; /* how many there ever were; the newest has this id */
 	struct move ring[MOVES_KEPT];
@@ -80,20 +82,46 @@ struct move *moves_begin(struct moves *m, enum move_kind kind, const char *termi
 	return mv;
 }
 
-void move_note(struct move *mv, usec_t at_us, enum move_step step, const char *fmt, ...)
+static void note(struct move *mv, usec_t at_us, enum move_step step, const char *fmt, va_list ap)
 {
 	/* The last place is kept for the end, however many retransmissions there were. */
 	if (mv->event_count >= MOVE_EVENTS_MAX - (step == MOVE_DONE ? 0u : 1u))
 		return;
-	struct move_event *e = &mv->events[mv->event_count++];
+	/* Some are told of late: the first packets by whoever looks at the counters. */
+	unsigned at = mv->event_count++;
+	for (; at && mv->events[at - 1].at_us > at_us; at--)
+		mv->events[at] = mv->events[at - 1];
+	struct move_event *e = &mv->events[at];
 	e->at_us = at_us;
 	e->step = step;
-	va_list ap;
-	va_start(ap, fmt);
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
 	if (step == MOVE_DONE)
 		mv->done = true;
+}
+
+void move_note(struct move *mv, usec_t at_us, enum move_step step, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	note(mv, at_us, step, fmt, ap);
+	va_end(ap);
+}
+
+void move_try_again(struct move *mv, usec_t at_us, const char *to)
+{
+	/* The first try and the last one are kept. */
+	if (mv->tries && mv->try_at < mv->event_count)
+		mv->event_count = mv->try_at;
+	unsigned kept = 0;
+	for (unsigned i = 0; i < mv->event_count; i++)
+		if (mv->events[i].step != MOVE_DONE)
+			mv->events[kept++] = mv->events[i];
+	mv->event_count = kept < TRY_FIRST_MAX ? kept : TRY_FIRST_MAX;
+	mv->tries++;
+	mv->try_at = mv->event_count;
+	mv->done = false;
+	(void)snprintf(mv->to, sizeof(mv->to), "%s", to);
+	move_note(mv, at_us, MOVE_NOTE, "try %u: %s", mv->tries + 1, to);
 }
 
 const struct move *moves_at(const struct moves *m, size_t i)

@@ -53,9 +53,10 @@ struct move {
 	char why[MOVE_TEXT_MAX];
 	bool done;
 	uint32_t signalling_packets, signalling_octets; /* registration, both ways, inner octets */
-	uint64_t lost;	   /* numbers of the other side that never came */
-	int64_t switch_us; /* link event to first packet; -1 not yet */
-	unsigned event_count;
+	uint64_t lost;		/* numbers of the other side that never came */
+	int64_t switch_us;	/* link event to first packet; -1 not yet */
+	unsigned tries, try_at; /* failed ones; first event of the last try */
+	unsigned event_count;	/* in the order of their times */
 	struct move_event events[MOVE_EVENTS_MAX];
 };
 
@@ -67,6 +68,8 @@ struct move *moves_begin(struct moves *m, enum move_kind kind, const char *termi
 			 const char *from, const char *to, usec_t start_us, uint64_t wall_us);
 void move_note(struct move *mv, usec_t at_us, enum move_step step, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* A move that failed goes on over another connection (or the same): it is not done any more. */
+void move_try_again(struct move *mv, usec_t at_us, const char *to);
 /* Oldest first; NULL past the end. */
 const struct move *moves_at(const struct moves *m, size_t i);
 

@@ -424,9 +424,11 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 	log_info(m->log, "mover: %s home=%s connection=%s lifetime_s=%u code=%u",
 		 r->deregister ? "deregistered" : "registered", home, c->conn->name, granted_s,
 		 code);
-	if (m->move) {
+	struct move *move = m->move ? m->move : m->failed;
+	m->failed = NULL;
+	if (move) {
 		m->move_replied = true;
-		move_note(m->move, now_us, MOVE_REPLY, "%s code %u", home, code);
+		move_note(move, now_us, MOVE_REPLY, "%s code %u", home, code);
 	}
 	release_held(m, now_us);
 	if (!r->deregister)

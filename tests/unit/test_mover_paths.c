@@ -268,6 +268,50 @@ static void no_probes_before_the_first_registration(void **state)
 	rig_free(g);
 }
 
+/* --- the timeline */
+
+static void the_turns_of_silent_ones_are_one_move(void **state)
+{
+	(void)state;
+	struct rig *g = rig_started(true, true);
+	uint64_t id = last_move(g)->id;
+	/* All is dead, without a word from the system. */
+	for (int i = 0; i < 12000; i++) {
+		atomic_store(&g->active->out->last_us, g->now_us);
+		pass(g, 10 * MS);
+	}
+	const struct move *mv = last_move(g);
+	assert_in_range(mv->id, id + 1, id + 2);
+	assert_true(mv->tries > 15);
+	char text[MOVE_TEXT_MAX];
+	(void)snprintf(text, sizeof(text), "try %u: %s", mv->tries + 1, mv->to);
+	unsigned notes = 0;
+	for (unsigned i = 0; i < mv->event_count; i++) {
+		if (mv->events[i].step == MOVE_NOTE)
+			assert_string_equal(mv->events[i].text, text);
+		notes += mv->events[i].step == MOVE_NOTE;
+		if (i)
+			assert_true(mv->events[i - 1].at_us <= mv->events[i].at_us);
+	}
+	assert_int_equal(notes, 1);
+	assert_string_equal(mv->to, g->active->name);
+	while (!g->sent_count || g->sent[g->sent_count - 1].conn != g->active) {
+		clear(g);
+		pass(g, 10 * MS);
+	}
+	accept_last(g);
+	pass(g, 5 * USEC_PER_SEC);
+	mv = last_move(g);
+	assert_true(mv->done);
+	assert_int_equal(mv->events[mv->event_count - 1].step, MOVE_REPLY);
+	/* The next one is another one. */
+	id = mv->id;
+	links(g, g->active != g->wifi, g->active != g->cell, false);
+	assert_int_equal(last_move(g)->id, id + 1);
+	assert_int_equal(last_move(g)->tries, 0);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +326,7 @@ int main(void)
 	    cmocka_unit_test(a_stream_that_stops_is_looked_into),
 	    cmocka_unit_test(an_idle_active_one_is_asked_every_five_seconds),
 	    cmocka_unit_test(no_probes_before_the_first_registration),
+	    cmocka_unit_test(the_turns_of_silent_ones_are_one_move),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,49 @@ static void texts(void **state)
 						move_step_text((enum move_step)t));
 }
 
+static void events_are_in_the_order_of_their_times(void **state)
+{
+	(void)state;
+	struct moves *m = moves_new();
+	struct move *mv = moves_begin(m, MOVE_START, "t", "", "wifi", 0, 0);
+	move_note(mv, 10, MOVE_CHOSEN, "a");
+	move_note(mv, 20, MOVE_REPLY, "c");
+	move_note(mv, 10, MOVE_REQUEST, "b");
+	move_note(mv, 5, MOVE_LINK, "_");
+	move_note(mv, 20, MOVE_SWITCH, "d");
+	move_note(mv, 30, MOVE_DONE, "e");
+	char order[8] = "";
+	for (unsigned i = 0; i < mv->event_count; i++)
+		strcat(order, mv->events[i].text);
+	assert_string_equal(order, "_abcde");
+	moves_free(m);
+}
+
+static void tries_keep_the_first_and_the_last(void **state)
+{
+	(void)state;
+	struct moves *m = moves_new();
+	struct move *mv = moves_begin(m, MOVE_START, "t", "", "wifi", 0, 0);
+	for (usec_t t = 1; t < 40; t++)
+		move_note(mv, t, MOVE_REQUEST, "first");
+	move_note(mv, 40, MOVE_DONE, "no reply yet");
+	for (unsigned i = 0; i < 1000; i++) {
+		move_try_again(mv, 50 + 10ull * i, i % 2 ? "wifi" : "cell");
+		assert_false(mv->done);
+		for (unsigned j = 0; j < 5; j++)
+			move_note(mv, 51 + 10ull * i, MOVE_REQUEST, "of try %u", i + 2);
+	}
+	move_note(mv, 20000, MOVE_DONE, "registered");
+	assert_string_equal(mv->to, "wifi");
+	assert_true(mv->done);
+	assert_int_equal(mv->tries, 1000);
+	assert_true(mv->event_count <= MOVE_EVENTS_MAX);
+	assert_string_equal(mv->events[0].text, "first");
+	assert_string_equal(mv->events[mv->event_count - 7].text, "try 1001: wifi");
+	assert_string_equal(mv->events[mv->event_count - 2].text, "of try 1001");
+	moves_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +149,8 @@ int main(void)
 	    cmocka_unit_test(the_end_always_has_room),
 	    cmocka_unit_test(long_names_are_cut),
 	    cmocka_unit_test(texts),
+	    cmocka_unit_test(events_are_in_the_order_of_their_times),
+	    cmocka_unit_test(tries_keep_the_first_and_the_last),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
