@@ -165,7 +165,7 @@ usec_t chooser_tick_move(struct mover *m, usec_t now_us)
 
 /* --- changing the active connection */
 
-static void packets_to(struct mover *m, struct candidate *c, usec_t now_us)
+static void packets_to(struct mover *m, struct candidate *c, bool started, usec_t now_us)
 {
 	m->activated = true;
 	if (c->conn->in)
@@ -173,7 +173,8 @@ static void packets_to(struct mover *m, struct candidate *c, usec_t now_us)
 	m->ops.activate(m->ops.ctx, &c->conn, 1);
 	if (m->move && !m->move_switched) {
 		const struct replay *window = c->conn->peer ? c->conn->peer->space.replay : NULL;
-		m->move_top = window && replay_primed(window) ? replay_top(window) : 0;
+		/* After a start the first numbers answered what we could not read yet. */
+		m->move_top = !started && window && replay_primed(window) ? replay_top(window) : 0;
 		m->move_switched = true;
 		m->move_switch_us = now_us;
 		move_note(m->move, now_us, MOVE_SWITCH, "packets to %s", c->conn->name);
@@ -233,7 +234,7 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 	m->activated = false;
 	registrant_start(m, c, false, false, now_us);
 	if (!registrant_is_cold(m, c))
-		packets_to(m, c, now_us);
+		packets_to(m, c, false, now_us);
 	else if (old_carried && old == c)
 		m->activated = true;
 	mover_sync_state(m, c, now_us);
@@ -242,7 +243,7 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 void chooser_registered(struct mover *m, struct candidate *c, usec_t now_us)
 {
 	if (c == m->active && !m->activated)
-		packets_to(m, c, now_us);
+		packets_to(m, c, true, now_us);
 }
 
 static void keep_trying(struct mover *m, usec_t now_us)

@@ -110,7 +110,7 @@ struct mover {
 	struct candidate *move_to;
 	bool move_switched, move_replied, up_seen, down_seen;
 	usec_t move_switch_us;
-	uint64_t move_top; /* of the window at the switch */
+	uint64_t move_top; /* of the window at the switch; 0: what is lost is not counted */
 	struct log_limit reply_limit;
 };
 

@@ -537,6 +537,7 @@ static void answered(struct mover *m, struct registration *r, struct candidate *
 static void epoch_begin(struct mover *m, struct candidate *c, uint64_t number, usec_t now_us)
 {
 	m->ops.epoch_accepted(m->ops.ctx, c->conn, number);
+	m->move_top = 0; /* nothing can be said of what the old window lacks */
 	prober_hurry_others(m, c, now_us);
 }
 

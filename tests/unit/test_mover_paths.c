@@ -312,6 +312,50 @@ static void the_turns_of_silent_ones_are_one_move(void **state)
 	rig_free(g);
 }
 
+static uint64_t lost_of_a_move(struct rig *g, uint64_t first, usec_t after_us)
+{
+	struct replay *window = g->peer.space.replay;
+	pass(g, after_us);
+	for (uint64_t i = first; i < 100; i++) /* from 1 on: its own number was the hello's */
+		if (i != 60)
+			(void)replay_mark(window, space_hello_number(0x5555) + i);
+	pass(g, 3 * USEC_PER_SEC);
+	assert_true(last_move(g)->done);
+	return last_move(g)->lost;
+}
+
+static void what_is_lost_is_counted_from_the_switch(void **state)
+{
+	(void)state;
+	/* A start: the numbers 1 to 9 were drawn before we could follow. */
+	struct rig *g = rig_new();
+	links(g, true, true, false);
+	pass(g, 100 * MS);
+	replay_reset(g->peer.space.replay, space_hello_number(0x5555), true);
+	accept_last(g);
+	assert_int_equal(last_move(g)->kind, MOVE_START);
+	assert_int_equal(lost_of_a_move(g, 10, 100 * MS), 0);
+	rig_free(g);
+	/* A hello in the course of a move: the same. */
+	g = rig_started(true, true);
+	replay_reset(g->peer.space.replay, space_hello_number(0x4444), true);
+	links(g, false, true, false);
+	while (!g->sent_count || !g->sent[g->sent_count - 1].hello)
+		pass(g, 10 * MS);
+	replay_reset(g->peer.space.replay, space_hello_number(0x5555), true);
+	accept_last(g);
+	assert_int_equal(lost_of_a_move(g, 10, 100 * MS), 0);
+	rig_free(g);
+	/* Any other move: one is missing. */
+	g = rig_started(true, true);
+	replay_reset(g->peer.space.replay, space_hello_number(0x5555), true);
+	links(g, false, true, false);
+	pass(g, 100 * MS);
+	accept_last(g);
+	assert_int_equal(lost_of_a_move(g, 1, 100 * MS), 1);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +371,7 @@ int main(void)
 	    cmocka_unit_test(an_idle_active_one_is_asked_every_five_seconds),
 	    cmocka_unit_test(no_probes_before_the_first_registration),
 	    cmocka_unit_test(the_turns_of_silent_ones_are_one_move),
+	    cmocka_unit_test(what_is_lost_is_counted_from_the_switch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
