@@ -413,13 +413,17 @@ static void node_timer(void *ctx)
 
 /* --- net */
 
-static void ask_done(void *ctx, const struct netreq *reply, int fd)
+void node_answered(struct node *n, const struct netreq *reply, int fd)
 {
-	struct node *n = ctx;
 	if (fd >= 0)
 		close(fd);
 	if (reply->result < 0)
 		log_error(n->log, "node: net refused kind=%d: %s", (int)reply->kind, reply->text);
+}
+
+static void ask_done(void *ctx, const struct netreq *reply, int fd)
+{
+	node_answered(ctx, reply, fd);
 }
 
 void node_ask(struct node *n, struct netreq *req)

@@ -110,6 +110,8 @@ void node_epoch_accept(struct node *n, struct conn *c, uint64_t number);
 uint32_t node_new_epoch(void);
 /* Asks net, and logs what it refuses. */
 void node_ask(struct node *n, struct netreq *req);
+/* A reply of net that nothing depends on: closes fd, logs a refusal. */
+void node_answered(struct node *n, const struct netreq *reply, int fd);
 
 /* status.c */
 json_t *status_connections(const struct node *n);

@@ -47,6 +47,8 @@ struct terminal {
 	struct conn *active[ACTIVE_MAX];
 	uint8_t active_count;
 	struct care_of home_at; /* interface "": away */
+	unsigned routes_asked;	/* of net, not answered yet */
+	bool nothing_active;	/* to be published once they are */
 };
 
 static struct terminal *terminal_of(struct node *n)
@@ -239,6 +241,8 @@ static void tun_mtu(struct node *n, uint32_t mtu)
 	node_ask(n, &req);
 }
 
+/* While net still turns our routes away from the TUN device, packets that come there take the
+ * connections they took before. */
 static void activate(void *ctx, struct conn *const *conns, uint8_t count)
 {
 	struct node *n = ctx;
@@ -246,8 +250,31 @@ static void activate(void *ctx, struct conn *const *conns, uint8_t count)
 	t->active_count = 0;
 	for (uint8_t i = 0; i < count && i < ACTIVE_MAX; i++)
 		t->active[t->active_count++] = conns[i];
+	t->nothing_active = count == 0 && t->routes_asked > 0;
+	if (t->nothing_active)
+		return;
 	publish_routes(n);
 	tun_mtu(n, node_peer_clamp(t->peer, t->active, t->active_count));
+}
+
+/* At once: a connection is about to go. */
+static void activate_nothing(struct node *n)
+{
+	struct terminal *t = terminal_of(n);
+	t->active_count = 0;
+	t->nothing_active = false;
+	publish_routes(n);
+}
+
+static void route_answered(void *ctx, const struct netreq *reply, int fd)
+{
+	struct node *n = ctx;
+	struct terminal *t = terminal_of(n);
+	node_answered(n, reply, fd);
+	if (!t || --t->routes_asked > 0 || !t->nothing_active)
+		return;
+	t->nothing_active = false;
+	publish_routes(n);
 }
 
 /* interface "": the TUN device */
@@ -287,7 +314,9 @@ static void ask_routes(struct node *n, const struct care_of *at)
 				req.on =
 				    false; /* no way to it from home: the system's own routes */
 		}
-		node_ask(n, &req);
+		terminal_of(n)->routes_asked++;
+		if (netreq_send(n->net, &req, route_answered, n) < 0)
+			loop_stop(n->loop);
 	}
 }
 
@@ -460,12 +489,14 @@ static void connection_remove(struct node *n, struct attachment *a)
 {
 	struct terminal *t = terminal_of(n);
 	struct conn *c = a->conn;
+	bool used = t->nothing_active;
 	if (c->state != CONN_EXPIRED)
 		mover_remove(t->mover, c, clock_now_us());
 	detach(n, c);
 	for (uint8_t i = 0; i < t->active_count; i++)
-		if (t->active[i] == c)
-			activate(n, NULL, 0);
+		used |= t->active[i] == c;
+	if (used)
+		activate_nothing(n);
 	*a = (struct attachment){0};
 	node_conn_remove(n, c);
 }
@@ -550,7 +581,7 @@ static void terminal_stop(struct node *n)
 {
 	struct terminal *t = terminal_of(n);
 	watch_free(t->watch);
-	activate(n, NULL, 0);
+	activate_nothing(n);
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
 		if (t->attachments[i].conn)
 			connection_remove(n, &t->attachments[i]);
@@ -675,7 +706,8 @@ static json_t *terminal_command(struct node *n, const char *command, const json_
 			return json_pack("{s:s}", "error",
 					 "switch: no such connection; see `sojourn connections`");
 	}
-	mover_pin(t->mover, c, clock_now_us());
+	if (mover_pin(t->mover, c, clock_now_us()) < 0)
+		return json_pack("{s:s}", "error", "switch: the connection's lifetime has ended");
 	return json_pack("{s:b,s:s}", "ok", 1, "connection", name);
 }
 

@@ -370,6 +370,22 @@ def test_home_and_away_again(both_families: w.World) -> None:
             assert neighbour(world, family) == server[family]
 
 
+def test_coming_home_loses_nothing(away: w.World) -> None:
+    streams = s.Streams(away)
+    streams.wait_flow(100)
+    for _ in range(3):
+        start_us = w.monotonic_us()
+        away.plug("home")
+        away.wait_home()
+        settle(streams)
+        end_us = w.monotonic_us()
+        settle(streams)
+        no_loss(streams, start_us, end_us)
+        away.unplug("home")
+        away.wait_active("wifi")
+        settle(streams)
+
+
 @pytest.mark.parametrize("network", ["cell", "v6"])
 def test_ipv6_home_address(both_families: w.World, network: str) -> None:
     world = both_families
