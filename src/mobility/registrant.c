@@ -349,6 +349,13 @@ static unsigned overdue(const struct registration *r, usec_t now_us)
 	return r->unanswered > young ? r->unanswered - young : 0;
 }
 
+/* Nothing says that its path works, though requests are not answered.  Without probes, in a
+ * start, an answer before these requests (a denial) says nothing of now. */
+static bool has_no_proof(const struct mover *m, const struct registration *r)
+{
+	return r->via->proof_us < r->started_us || registrant_is_cold(m, r->via);
+}
+
 static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 {
 	if (!r->pending) {
@@ -364,8 +371,8 @@ static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 	} else if (r->deregister && r->unanswered >= DEREGISTER_TRIES) {
 		deregister_elsewhere(m, r, now_us);
 		return;
-	} else if (!r->deregister && overdue(r, now_us) >= STALE_TRIES &&
-		   r->via->proof_us < r->started_us && chooser_has_other(m, r->via)) {
+	} else if (!r->deregister && overdue(r, now_us) >= STALE_TRIES && has_no_proof(m, r) &&
+		   chooser_has_other(m, r->via)) {
 		r->next_us = now_us + r->rto_us;
 		prober_silent(m, r->via, "requests unanswered", now_us);
 		return;

@@ -356,6 +356,22 @@ static void what_is_lost_is_counted_from_the_switch(void **state)
 	rig_free(g);
 }
 
+static void a_denial_is_no_proof_for_ever(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	links(g, true, true, false);
+	pass(g, 50 * MS);
+	uint64_t id = (mip4_identification(WALL + g->now_us) & ~(uint64_t)UINT32_MAX) |
+		      (g->sent[0].q4.identification & UINT32_MAX);
+	reply_to(g, &g->sent[0], (struct answer){.code = MIP4_ID_MISMATCH, .id = id});
+	/* Then nothing comes back any more: the other one gets its turn. */
+	g->sent_count = 0;
+	pass(g, 5 * USEC_PER_SEC);
+	assert_ptr_equal(g->sent[g->sent_count - 1].conn, g->cell);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +388,7 @@ int main(void)
 	    cmocka_unit_test(no_probes_before_the_first_registration),
 	    cmocka_unit_test(the_turns_of_silent_ones_are_one_move),
 	    cmocka_unit_test(what_is_lost_is_counted_from_the_switch),
+	    cmocka_unit_test(a_denial_is_no_proof_for_ever),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
