@@ -188,6 +188,7 @@ static void leave(struct mover *m, struct candidate *c, usec_t now_us)
 	m->activated = false;
 	c->renewed = false;
 	c->left_us = now_us;
+	memcpy(m->left, c->conn->name, sizeof(m->left));
 	mover_sync_state(m, c, now_us);
 }
 
@@ -198,26 +199,33 @@ static void packets_nowhere(struct mover *m, usec_t now_us)
 	m->ops.activate(m->ops.ctx, NULL, 0);
 }
 
+/* What began a move to c: somebody's wish; its own care-of address, when that made it the better
+ * one; else what happened last, to which another connection was lost. */
+static void move_begin(struct mover *m, struct candidate *c, bool make_before_break,
+		       const char *why, usec_t now_us)
+{
+	const struct candidate *old = m->active;
+	enum move_kind kind = make_before_break	  ? MOVE_MAKE_BEFORE_BREAK
+			      : m->was_home	  ? MOVE_LEAVE_HOME
+			      : old || m->left[0] ? MOVE_BREAK_BEFORE_MAKE
+						  : MOVE_START;
+	const char *from = old ? old->conn->name : m->was_home ? "home" : m->left;
+	if (make_before_break && m->asked_us > c->cause_us)
+		move_open(m, kind, from, c, why, "asked for", m->asked_us, now_us);
+	else if (make_before_break || c->cause_us >= m->cause_us)
+		move_open(m, kind, from, c, why, c->cause, c->cause_us, now_us);
+	else
+		move_open(m, kind, from, c, why, m->cause, m->cause_us, now_us);
+}
+
 static void switch_to(struct mover *m, struct candidate *c, bool make_before_break, const char *why,
 		      usec_t now_us)
 {
 	struct candidate *old = m->active;
 	bool old_carried = m->activated;
-	enum move_kind kind = make_before_break	      ? MOVE_MAKE_BEFORE_BREAK
-			      : m->was_home	      ? MOVE_LEAVE_HOME
-			      : old || c->proven_once ? MOVE_BREAK_BEFORE_MAKE
-						      : MOVE_START;
-	/* A connection that is gone was lost to what happened last; a better one came with its
-	 * own care-of address. */
-	bool own = make_before_break || c->cause_us >= m->cause_us;
 	bool again = old && old->attached && old->silent && c->silent;
 	if (!again || !move_go_on(m, c, now_us))
-		move_open(m, kind,
-			  old		? old->conn->name
-			  : m->was_home ? "home"
-					: "",
-			  c, why, own ? c->cause : m->cause, own ? c->cause_us : m->cause_us,
-			  now_us);
+		move_begin(m, c, make_before_break, why, now_us);
 	m->was_home = false;
 	m->place = MOVER_AWAY;
 	if (old && old != c)

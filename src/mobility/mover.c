@@ -296,6 +296,7 @@ int mover_pin(struct mover *m, struct conn *conn, usec_t now_us)
 	if (conn && !c)
 		return -ENOENT;
 	m->pinned = c;
+	m->asked_us = now_us;
 	if (c && c->attached && !c->proven && c != m->active)
 		prober_hurry(m, c, now_us);
 	chooser_choose(m, now_us);

@@ -84,8 +84,10 @@ struct mover {
 	struct candidate *candidates; /* in the order they were added */
 	struct candidate *active;
 	struct candidate *pinned;
-	bool activated; /* ops.activate was called for active */
-	bool busy;	/* care-of addresses are being distributed: decide afterwards */
+	usec_t asked_us;	  /* when that wish was made */
+	char left[CONN_NAME_MAX]; /* the connection that was active before; "" none ever was */
+	bool activated;		  /* ops.activate was called for active */
+	bool busy;		  /* care-of addresses are being distributed: decide afterwards */
 	enum mover_place place;
 	bool was_home;
 	bool home_waits; /* to deregister, for a connection that is attaching */
