@@ -443,6 +443,8 @@ static void node_reload(struct node *n, int fd)
 	if (in)
 		fclose(in);
 	if (fresh && n->role->reload(n, fresh, &err) == 0) {
+		if (n->own_log.level == n->cfg->log_level) /* not overruled by -v */
+			n->own_log.level = fresh->log_level;
 		config_free(n->cfg);
 		n->cfg = fresh;
 		log_info(n->log, "node: configuration reloaded");
@@ -588,7 +590,8 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 	struct priv_node priv = {.user = cfg->user, .root = cfg->root};
 
 	n->cfg = cfg;
-	n->log = log;
+	n->own_log = *log;
+	n->log = &n->own_log;
 	n->role = cfg->role == ROLE_TERMINAL ? &role_terminal : &role_home;
 	n->start_us = clock_now_us();
 	n->tun_mtu = cfg->mtu;

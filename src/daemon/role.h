@@ -53,6 +53,7 @@ extern const struct role role_terminal;
 
 struct node {
 	struct config *cfg;
+	struct log own_log; /* its level changes with a reload */
 	const struct log *log;
 	const struct role *role;
 	void *state; /* the role's */

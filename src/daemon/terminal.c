@@ -293,10 +293,16 @@ static const struct addr *home_for(const struct config_terminal *t, uint8_t fami
 	return NULL;
 }
 
-/* Our routes go into the tunnel, or at home natively by the home link's gateway. */
-static void ask_routes(struct node *n, const struct care_of *at)
+static void ask_route(struct node *n, struct netreq *req)
 {
-	const struct config *cfg = n->cfg;
+	terminal_of(n)->routes_asked++;
+	if (netreq_send(n->net, req, route_answered, n) < 0)
+		loop_stop(n->loop);
+}
+
+/* Our routes go into the tunnel, or at home natively by the home link's gateway. */
+static void ask_routes(struct node *n, const struct config *cfg, const struct care_of *at)
+{
 	for (unsigned i = 0; i < cfg->route_count; i++) {
 		const struct prefix *p = &cfg->routes[i];
 		const struct addr *home = home_for(cfg->terminals, p->addr.family);
@@ -308,15 +314,12 @@ static void ask_routes(struct node *n, const struct care_of *at)
 			bool on_link = cfg->has_home && cfg->home_prefix.len <= p->len &&
 				       prefix_contains(&cfg->home_prefix, &p->addr);
 			memcpy(req.interface, at->interface, sizeof req.interface);
-			if (!on_link && at->gateway.family == p->addr.family)
+			/* No way to it from home: the system's own routes are left. */
+			req.on = on_link || at->gateway.family == p->addr.family;
+			if (!on_link && req.on)
 				req.gateway = at->gateway;
-			else if (!on_link)
-				req.on =
-				    false; /* no way to it from home: the system's own routes */
 		}
-		terminal_of(n)->routes_asked++;
-		if (netreq_send(n->net, &req, route_answered, n) < 0)
-			loop_stop(n->loop);
+		ask_route(n, &req);
 	}
 }
 
@@ -340,7 +343,7 @@ static void home_change(void *ctx, const struct care_of *at)
 		memcpy(req.interface, at->interface, sizeof req.interface);
 		node_ask(n, &req);
 	}
-	ask_routes(n, at);
+	ask_routes(n, n->cfg, at);
 	if (at)
 		t->home_at = *at;
 	else
@@ -573,7 +576,7 @@ static int terminal_start(struct node *n, struct err *err)
 			return -1;
 	for (unsigned i = 0; i < n->cfg->terminals->home_count; i++)
 		ask_home_addr(n, &n->cfg->terminals->homes[i], "", true);
-	ask_routes(n, NULL);
+	ask_routes(n, n->cfg, NULL);
 	return watch_start(n, err);
 }
 
@@ -589,6 +592,26 @@ static void terminal_stop(struct node *n)
 	node_peer_retire(n, t->peer);
 	free(t);
 	n->state = NULL;
+}
+
+static bool has_route(const struct config *cfg, const struct prefix *p)
+{
+	for (unsigned i = 0; i < cfg->route_count; i++)
+		if (prefix_equal(&cfg->routes[i], p))
+			return true;
+	return false;
+}
+
+static void reload_routes(struct node *n, const struct config *fresh)
+{
+	const struct terminal *t = terminal_of(n);
+	for (unsigned i = 0; i < n->cfg->route_count; i++) {
+		const struct prefix *p = &n->cfg->routes[i];
+		struct netreq req = {.kind = NETREQ_ROUTE, .prefix = *p};
+		if (!has_route(fresh, p) && home_for(n->cfg->terminals, p->addr.family))
+			ask_route(n, &req);
+	}
+	ask_routes(n, fresh, t->home_at.interface[0] ? &t->home_at : NULL);
 }
 
 static int terminal_reload(struct node *n, struct config *fresh, struct err *err)
@@ -612,6 +635,9 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 		else
 			connection_remove(n, a);
 	}
+	reload_routes(n, fresh);
+	mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,
+			fresh->probe_spare_ms * USEC_PER_MS, fresh->initial_rto_ms * USEC_PER_MS);
 	for (const struct config_connection *c = fresh->terminals->connections; c;
 	     c = c->next, preference++) {
 		struct conn *have = conn_find_name(n->table, NULL, c->name);

@@ -303,6 +303,14 @@ int mover_pin(struct mover *m, struct conn *conn, usec_t now_us)
 	return 0;
 }
 
+void mover_set_times(struct mover *m, uint32_t probe_idle_us, uint32_t probe_spare_us,
+		     uint32_t initial_rto_us)
+{
+	m->cfg.probe_idle_us = probe_idle_us;
+	m->cfg.probe_spare_us = probe_spare_us;
+	m->cfg.initial_rto_us = initial_rto_us;
+}
+
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us)
 {
 	struct candidate *c = mover_find(m, conn);

@@ -128,6 +128,10 @@ int mover_pin(struct mover *m, struct conn *conn, usec_t now_us);
 /* The configured order changed. */
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us);
 
+/* Other times from now (struct mover_config). */
+void mover_set_times(struct mover *m, uint32_t probe_idle_us, uint32_t probe_spare_us,
+		     uint32_t initial_rto_us);
+
 /* For display. */
 enum mover_place { MOVER_DETACHED, MOVER_AWAY, MOVER_HOME };
 enum mover_place mover_place(const struct mover *m);

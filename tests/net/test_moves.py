@@ -320,6 +320,23 @@ def test_reload_keeps_what_did_not_change(away: w.World) -> None:
     settle(streams)
 
 
+def test_reload_takes_routes(away: w.World) -> None:
+    mt = away.daemon("mt")
+    text = mt.config.read_text()
+
+    def through_tunnel(prefix: str) -> bool:
+        return "sojourn0" in away.run("mt", ["ip", "route", "get", prefix]).stdout
+
+    assert not through_tunnel("192.0.2.1")
+    mt.config.write_text(text.replace('routes = { "10.1.0.0/24"', 'routes = { "192.0.2.0/24", "10.1.0.0/24"'))
+    mt.cli("reload")
+    w.wait_for(lambda: through_tunnel("192.0.2.1"), 5, "the new route leads into the tunnel")
+    mt.config.write_text(text)
+    mt.cli("reload")
+    w.wait_for(lambda: not through_tunnel("192.0.2.1"), 5, "the route is gone again")
+    assert through_tunnel("10.1.0.2")
+
+
 def test_reload_refuses_nonsense(away: w.World) -> None:
     mt = away.daemon("mt")
     text = mt.config.read_text()

@@ -712,6 +712,9 @@ static void test_terminal_equal(void **state)
 	check_terminal("name = x replay-window = 128", false, NULL);
 	check_terminal("name = x log-level = debug", true, NULL);
 	check_terminal("name = x routes = \"10.0.0.0/8\"", true, NULL);
+	check_terminal("name = x probe-idle = 500", true, NULL);
+	check_terminal("name = x home { prefix = \"10.1.0.0/24\" gateway = \"10.1.0.1\" }", true,
+		       "home");
 	check_terminal("name = x tun = t", true, "tun");
 	check_terminal("name = x mtu = 1400", true, "mtu");
 	check_terminal("name = x control = /x", true, "control");
