@@ -24,9 +24,11 @@ struct listener {
 	int sock; /* of the packet path; -1 not there (yet) */
 };
 
-/* A home address as it is published now. */
+/* A prefix of a terminal whose packets are ours now. */
 struct published {
-	struct addr home;
+	struct prefix prefix;
+	bool leaving; /* its route is being taken from the kernel; until then packets that the
+		       * kernel still gives us go where they went */
 	struct published *next;
 };
 
@@ -35,6 +37,7 @@ struct home {
 	struct listener listeners[16];
 	unsigned listener_count;
 	struct published *published;
+	bool at_once; /* a connection is about to go: nothing may name it any longer */
 	const struct role_arrival *arrival; /* being handled: replies go back there */
 };
 
@@ -45,10 +48,43 @@ static struct home *home_of(struct node *n)
 
 /* --- publishing bindings */
 
+static struct published **published_find(struct home *h, const struct prefix *prefix)
+{
+	struct published **p = &h->published;
+	while (*p && !prefix_equal(&(*p)->prefix, prefix))
+		p = &(*p)->next;
+	return p;
+}
+
+static void route_set(struct node *n, const struct prefix *prefix, struct active *active)
+{
+	if (fwd_route_set(n->fwd, prefix, active) < 0)
+		log_error(n->log, "home: out of memory publishing a binding");
+}
+
+static void published_end(struct node *n, struct published **p)
+{
+	struct published *gone = *p;
+	route_set(n, &gone->prefix, NULL);
+	*p = gone->next;
+	free(gone);
+}
+
+static void route_answered(void *ctx, const struct netreq *reply, int fd)
+{
+	struct node *n = ctx;
+	struct home *h = home_of(n);
+	node_answered(n, reply, fd);
+	struct published **p = h ? published_find(h, &reply->prefix) : NULL;
+	if (p && *p && (*p)->leaving && !reply->on)
+		published_end(n, p);
+}
+
 static void kernel_route(struct node *n, const struct prefix *prefix, bool on)
 {
 	struct netreq req = {.kind = NETREQ_ROUTE, .on = on, .prefix = *prefix};
-	node_ask(n, &req);
+	if (netreq_send(n->net, &req, route_answered, n) < 0)
+		loop_stop(n->loop);
 }
 
 static void kernel_proxy(struct node *n, const struct addr *home, bool on)
@@ -59,49 +95,54 @@ static void kernel_proxy(struct node *n, const struct addr *home, bool on)
 	node_ask(n, &req);
 }
 
-static struct published **published_find(struct home *h, const struct addr *home)
+/* True when the prefix comes or goes. */
+static bool publish_prefix(struct node *n, const struct prefix *prefix, const struct binding *b)
 {
-	struct published **p = &h->published;
-	while (*p && !addr_equal(&(*p)->home, home))
-		p = &(*p)->next;
-	return p;
-}
+	struct home *h = home_of(n);
+	struct published **p = published_find(h, prefix);
+	bool was = *p && !(*p)->leaving, is = b->count > 0;
 
-static void publish_prefix(struct node *n, const struct prefix *prefix, const struct binding *b)
-{
-	if (fwd_route_set(n->fwd, prefix, node_active(b->conns, b->count)) < 0)
-		log_error(n->log, "home: out of memory publishing a binding");
+	if (is)
+		route_set(n, prefix, node_active(b->conns, b->count));
+	if (is && !*p) {
+		struct published *fresh = mem_zalloc(sizeof *fresh);
+		fresh->prefix = *prefix;
+		*p = fresh;
+	}
+	if (*p)
+		(*p)->leaving = !is;
+	if (*p && !is && h->at_once)
+		published_end(n, p);
+	if (was != is)
+		kernel_route(n, prefix, is);
+	return was != is;
 }
 
 static void binding_changed(void *ctx, const struct binding *b)
 {
 	struct node *n = ctx;
-	struct home *h = home_of(n);
 	const struct registrar_terminal *t = b->terminal;
 	struct prefix host = prefix_host(&b->home);
-	struct published **p = published_find(h, &b->home);
-	bool was = *p != NULL, first = addr_equal(&b->home, &t->homes[0]);
+	bool turned = publish_prefix(n, &host, b);
 
-	publish_prefix(n, &host, b);
-	node_peer_clamp(t->peer, b->conns, b->count);
-	for (unsigned i = 0; first && i < t->prefix_count; i++)
+	for (unsigned i = 0; i < t->prefix_count && addr_equal(&b->home, &t->homes[0]); i++)
 		publish_prefix(n, &t->prefixes[i], b);
-	if (was == (b->count > 0))
-		return;
-	if (was) {
-		struct published *gone = *p;
-		*p = gone->next;
-		free(gone);
-	} else {
-		struct published *fresh = mem_zalloc(sizeof *fresh);
-		fresh->home = b->home;
-		fresh->next = h->published;
-		h->published = fresh;
+	node_peer_clamp(t->peer, b->conns, b->count);
+	if (turned)
+		kernel_proxy(n, &b->home, b->count > 0);
+}
+
+/* Before connections are removed: their bindings are changed, and what is leaving is left. */
+static void leave_at_once(struct node *n)
+{
+	struct home *h = home_of(n);
+	h->at_once = true;
+	for (struct published **p = &h->published; *p;) {
+		if ((*p)->leaving)
+			published_end(n, p);
+		else
+			p = &(*p)->next;
 	}
-	kernel_route(n, &host, !was);
-	for (unsigned i = 0; first && i < t->prefix_count; i++)
-		kernel_route(n, &t->prefixes[i], !was);
-	kernel_proxy(n, &b->home, !was);
 }
 
 /* --- replies */
@@ -374,8 +415,10 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 
 static void connection_gone(struct node *n, struct conn *c)
 {
+	leave_at_once(n);
 	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
 	node_conn_remove(n, c);
+	home_of(n)->at_once = false;
 }
 
 static void terminal_remove(struct node *n, const struct config_terminal *t)
@@ -388,8 +431,10 @@ static void terminal_remove(struct node *n, const struct config_terminal *t)
 		if (c->owner == t)
 			connection_gone(n, c);
 	}
+	leave_at_once(n);
 	if (rt)
 		registrar_remove(home_of(n)->registrar, rt);
+	home_of(n)->at_once = false;
 	node_peer_retire(n, peer);
 }
 
