@@ -27,8 +27,9 @@ struct listener {
 /* A prefix of a terminal whose packets are ours now. */
 struct published {
 	struct prefix prefix;
-	bool leaving; /* its route is being taken from the kernel; until then packets that the
-		       * kernel still gives us go where they went */
+	bool leaving;  /* its route is being taken from the kernel; until a little after that
+			* packets that the kernel gave us go where they went */
+	usec_t end_us; /* 0: net has not answered yet */
 	struct published *next;
 };
 
@@ -37,7 +38,8 @@ struct home {
 	struct listener listeners[16];
 	unsigned listener_count;
 	struct published *published;
-	bool at_once; /* a connection is about to go: nothing may name it any longer */
+	usec_t leave_us; /* the first that leaves; USEC_NEVER: none */
+	bool at_once;	 /* a connection is about to go: nothing may name it any longer */
 	const struct role_arrival *arrival; /* being handled: replies go back there */
 };
 
@@ -75,9 +77,28 @@ static void route_answered(void *ctx, const struct netreq *reply, int fd)
 	struct node *n = ctx;
 	struct home *h = home_of(n);
 	node_answered(n, reply, fd);
-	struct published **p = h ? published_find(h, &reply->prefix) : NULL;
-	if (p && *p && (*p)->leaving && !reply->on)
-		published_end(n, p);
+	struct published *p = h ? *published_find(h, &reply->prefix) : NULL;
+	if (!p || !p->leaving || reply->on)
+		return;
+	p->end_us = clock_now_us() + ROLE_DRAIN_US;
+	if (p->end_us < h->leave_us)
+		h->leave_us = p->end_us;
+}
+
+/* Ends what has been drained (all of it: what leaves at all). */
+static void leave(struct node *n, usec_t now, bool all)
+{
+	struct home *h = home_of(n);
+	h->leave_us = USEC_NEVER;
+	for (struct published **p = &h->published; *p;) {
+		if ((*p)->leaving && (all || ((*p)->end_us && (*p)->end_us <= now))) {
+			published_end(n, p);
+			continue;
+		}
+		if ((*p)->leaving && (*p)->end_us && (*p)->end_us < h->leave_us)
+			h->leave_us = (*p)->end_us;
+		p = &(*p)->next;
+	}
 }
 
 static void kernel_route(struct node *n, const struct prefix *prefix, bool on)
@@ -109,8 +130,10 @@ static bool publish_prefix(struct node *n, const struct prefix *prefix, const st
 		fresh->prefix = *prefix;
 		*p = fresh;
 	}
-	if (*p)
+	if (*p) {
 		(*p)->leaving = !is;
+		(*p)->end_us = 0;
+	}
 	if (*p && !is && h->at_once)
 		published_end(n, p);
 	if (was != is)
@@ -137,12 +160,7 @@ static void leave_at_once(struct node *n)
 {
 	struct home *h = home_of(n);
 	h->at_once = true;
-	for (struct published **p = &h->published; *p;) {
-		if ((*p)->leaving)
-			published_end(n, p);
-		else
-			p = &(*p)->next;
-	}
+	leave(n, 0, true);
 }
 
 /* --- replies */
@@ -459,6 +477,7 @@ static int home_start(struct node *n, struct err *err)
 				    .epoch_accepted = epoch_accepted,
 				    .epoch_sent = epoch_sent};
 	n->state = h;
+	h->leave_us = USEC_NEVER;
 	h->registrar = registrar_new(&ops, n->cfg->home_agents, n->cfg->home_agent_count, n->table,
 				     n->moves, n->log);
 	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next)
@@ -552,7 +571,11 @@ static int home_reload(struct node *n, struct config *fresh, struct err *err)
 
 static usec_t home_tick(struct node *n, usec_t now)
 {
-	return registrar_tick(home_of(n)->registrar, now);
+	struct home *h = home_of(n);
+	if (h->leave_us <= now)
+		leave(n, now, false);
+	usec_t next = registrar_tick(h->registrar, now);
+	return next < h->leave_us ? next : h->leave_us;
 }
 
 static void home_status(struct node *n, json_t *out)

@@ -20,6 +20,9 @@
 
 struct node;
 
+/* After the kernel's route into the TUN device went, what it had put there is still read. */
+#define ROLE_DRAIN_US (100 * USEC_PER_MS)
+
 /* An event of the packet path that a role looks at, with its connection found. */
 struct role_arrival {
 	const struct fwd_event *event;

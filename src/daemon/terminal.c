@@ -48,7 +48,8 @@ struct terminal {
 	uint8_t active_count;
 	struct care_of home_at; /* interface "": away */
 	unsigned routes_asked;	/* of net, not answered yet */
-	bool nothing_active;	/* to be published once they are */
+	bool nothing_active;	/* to be published a little after they are */
+	usec_t nothing_us;	/* then */
 };
 
 static struct terminal *terminal_of(struct node *n)
@@ -251,6 +252,7 @@ static void activate(void *ctx, struct conn *const *conns, uint8_t count)
 	for (uint8_t i = 0; i < count && i < ACTIVE_MAX; i++)
 		t->active[t->active_count++] = conns[i];
 	t->nothing_active = count == 0 && t->routes_asked > 0;
+	t->nothing_us = USEC_NEVER;
 	if (t->nothing_active)
 		return;
 	publish_routes(n);
@@ -271,10 +273,8 @@ static void route_answered(void *ctx, const struct netreq *reply, int fd)
 	struct node *n = ctx;
 	struct terminal *t = terminal_of(n);
 	node_answered(n, reply, fd);
-	if (!t || --t->routes_asked > 0 || !t->nothing_active)
-		return;
-	t->nothing_active = false;
-	publish_routes(n);
+	if (t && --t->routes_asked == 0)
+		t->nothing_us = clock_now_us() + ROLE_DRAIN_US;
 }
 
 /* interface "": the TUN device */
@@ -460,8 +460,16 @@ static void keepalives(struct node *n, usec_t now)
 
 static usec_t terminal_tick(struct node *n, usec_t now)
 {
+	struct terminal *t = terminal_of(n);
 	keepalives(n, now);
-	return mover_tick(terminal_of(n)->mover, now);
+	usec_t next = mover_tick(t->mover, now);
+	if (!t->nothing_active)
+		return next;
+	if (t->nothing_us <= now)
+		activate_nothing(n);
+	else if (t->nothing_us < next)
+		next = t->nothing_us;
+	return next;
 }
 
 /* --- connections of the configuration */
