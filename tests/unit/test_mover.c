@@ -167,20 +167,6 @@ static void the_same_list_again_changes_nothing(void **state)
 	rig_free(g);
 }
 
-/* Nothing is left for a while, then another network: no start, a move. */
-static void detached_between_two_networks(void **state)
-{
-	(void)state;
-	struct rig *g = rig_started(true, false);
-	links(g, false, false, false);
-	pass(g, 500 * MS);
-	links(g, false, true, false);
-	assert_ptr_equal(g->active, g->cell);
-	assert_int_equal(last_move(g)->kind, MOVE_BREAK_BEFORE_MAKE);
-	assert_string_equal(last_move(g)->from, "wifi");
-	rig_free(g);
-}
-
 static void pin_and_prefer(void **state)
 {
 	(void)state;
@@ -784,7 +770,6 @@ int main(void)
 	    cmocka_unit_test(another_address_on_the_same_interface),
 	    cmocka_unit_test(the_same_list_again_changes_nothing),
 	    cmocka_unit_test(pin_and_prefer),
-	    cmocka_unit_test(detached_between_two_networks),
 	    cmocka_unit_test(a_lost_request_is_sent_again_after_the_round_trip),
 	    cmocka_unit_test(a_late_reply_to_any_of_the_last_four_counts),
 	    cmocka_unit_test(what_is_not_the_reply_is_ignored),

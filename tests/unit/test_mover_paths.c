@@ -80,6 +80,20 @@ static void a_deregistration_outlives_its_connection(void **state)
 
 /* --- a person's wish */
 
+/* Nothing is left for a while, then another network: no start, a move. */
+static void detached_between_two_networks(void **state)
+{
+	(void)state;
+	struct rig *g = rig_started(true, false);
+	links(g, false, false, false);
+	pass(g, 500 * MS);
+	links(g, false, true, false);
+	assert_ptr_equal(g->active, g->cell);
+	assert_int_equal(last_move(g)->kind, MOVE_BREAK_BEFORE_MAKE);
+	assert_string_equal(last_move(g)->from, "wifi");
+	rig_free(g);
+}
+
 static void what_is_not_there_cannot_be_pinned(void **state)
 {
 	(void)state;
@@ -379,6 +393,7 @@ int main(void)
 	    cmocka_unit_test(home_is_home_while_its_neighbour_is_unknown),
 	    cmocka_unit_test(a_deregistration_outlives_its_connection),
 	    cmocka_unit_test(what_is_not_there_cannot_be_pinned),
+	    cmocka_unit_test(detached_between_two_networks),
 	    cmocka_unit_test(a_path_never_measured_is_asked_again_early),
 	    cmocka_unit_test(early_ones_are_no_reason_to_leave),
 	    cmocka_unit_test(a_slow_path_is_not_stale_before_its_time),
