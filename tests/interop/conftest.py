@@ -81,7 +81,8 @@ class Daemon:
     def __init__(self, ns, name, text, where):
         self.log_path = where / f"{name}.log"
         conf = where / f"{name}.conf"
-        conf.write_text(f'control = "{where}/{name}.control"\n' + text)
+        self.control = where / f"{name}.control"
+        conf.write_text(f'control = "{self.control}"\n' + text)
         conf.chmod(0o600)
         with open(self.log_path, "w") as log:
             self.proc = subprocess.Popen(
@@ -90,6 +91,12 @@ class Daemon:
 
     def log(self):
         return self.log_path.read_text(errors="replace")[-4000:]
+
+    def wait(self):
+        """Until it answers; its sockets were asked for before."""
+        wait_for("sojournd answers", lambda: subprocess.run(
+            [str(BUILD / "sojourn"), "-s", str(self.control), "status"],
+            capture_output=True, check=False).returncode == 0)
 
     def stop(self):
         if self.proc.poll() is None:

@@ -2,6 +2,7 @@
 """Sojourn as home server, the Linux kernel as terminal: a mobile node written from RFC 5944 and
 RFC 6275 alone registers through the kernel's tunnel.
 """
+
 import time
 
 import pytest
@@ -55,7 +56,7 @@ def server(guest, where):
         """
     assert ask(guest, CASES[0], tries=1) is None, "nobody is there, and somebody answers"
     daemon = Daemon(HOST, "server", text, where)
-    time.sleep(1)
+    daemon.wait()
     yield daemon
     assert daemon.stop() == 0, daemon.log()
     for agent in AGENTS:

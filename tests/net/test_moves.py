@@ -17,7 +17,7 @@ import world as w
 
 # UDP payload of an encapsulated registration: larger than a probe, smaller than DHCP and streams.
 REGISTRATION = (100, 200)
-INITIAL_RTO_MS = 250  # the default of initial-rto
+INITIAL_RTO_MS = 120  # the default of initial-rto
 
 
 def settle(streams: s.Streams) -> None:
