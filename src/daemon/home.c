@@ -130,7 +130,7 @@ static bool publish_prefix(struct node *n, const struct prefix *prefix, const st
 		fresh->prefix = *prefix;
 		*p = fresh;
 	}
-	if (*p) {
+	if (*p && (*p)->leaving == is) {
 		(*p)->leaving = !is;
 		(*p)->end_us = 0;
 	}

@@ -174,6 +174,11 @@ void node_conn_set_path(struct conn *c, const struct path *path)
 	sa_set_path(c->in, path ? path_copy(path) : NULL);
 }
 
+uint32_t node_link_mtu(const struct node *n, const struct conn *c)
+{
+	return c->link_mtu && c->link_mtu < n->cfg->mtu ? c->link_mtu : n->cfg->mtu;
+}
+
 uint32_t node_conn_inner_mtu(const struct conn *c)
 {
 	const struct path *p = rcu_dereference(c->out->path);
@@ -389,7 +394,7 @@ static void sweep(struct node *n, usec_t now)
 			log_error(n->log, "node: lifetime ended connection=%s", c->name);
 			conn_end(n, c);
 		} else if (c->mtu_told_us && now - c->mtu_told_us > MTU_FORGET_US) {
-			conn_path_mtu(n, c, n->cfg->mtu, 0);
+			conn_path_mtu(n, c, node_link_mtu(n, c), 0);
 		}
 		n->role->sweep(n, c, now);
 	}

@@ -85,6 +85,8 @@ void node_conn_remove(struct node *n, struct conn *c);
 /* Publishes where the connection's packets go and whence they are expected (local, remote swap
  * ends for `in`).  NULL: nowhere. */
 void node_conn_set_path(struct conn *c, const struct path *path);
+/* Of an outer packet, as far as the configuration and the interface say. */
+uint32_t node_link_mtu(const struct node *n, const struct conn *c);
 /* Largest inner packet of the connection now; 0 without a path. */
 uint32_t node_conn_inner_mtu(const struct conn *c);
 /* The smallest inner MTU of the given connections goes to the peer (TCP MSS) and is returned. */

@@ -33,7 +33,6 @@ struct attachment {
 	struct conn *conn;
 	const struct config_connection *cfg;
 	struct outlet *outlet; /* NULL: detached */
-	uint32_t mtu;	       /* of the interface */
 	bool ready;	       /* mover was told */
 	usec_t keepalive_us;   /* last one sent */
 };
@@ -73,8 +72,7 @@ static void attachment_publish(struct node *n, struct attachment *a)
 	struct path path = {.local = c->care_of,
 			    .remote = c->server,
 			    .sock = (uint16_t)a->outlet->sock,
-			    .mtu =
-				(uint16_t)(a->mtu && a->mtu < n->cfg->mtu ? a->mtu : n->cfg->mtu)};
+			    .mtu = (uint16_t)(node_link_mtu(n, c))};
 	node_conn_set_path(c, &path);
 	a->ready = true;
 	mover_attached(terminal_of(n)->mover, c, true, clock_now_us());
@@ -188,7 +186,7 @@ static void attach(void *ctx, struct conn *conn, const struct care_of *at)
 	/* The new outlet first: when it is the old one its socket stays. */
 	conn_set_pair(n->table, conn, &care_of, &conn->server);
 	conn->mtu_told_us = 0;
-	a->mtu = at->mtu;
+	conn->link_mtu = at->mtu;
 	a->ready = false;
 	a->outlet = outlet_get(n, at, conn->udp);
 	if (old != a->outlet)

@@ -57,6 +57,7 @@ struct conn {
 	void *owner;		     /* terminal entry (server) or the node's configuration of it */
 	usec_t since_us;	     /* of the state */
 	usec_t expires_us;	     /* USEC_NEVER */
+	uint32_t link_mtu;	     /* terminal: of the interface; 0 not known */
 	usec_t mtu_told_us;	     /* a router said that the path is narrower; 0: none did */
 	uint32_t srtt_us, rttvar_us; /* 0: not measured */
 	uint32_t rtt_count;	     /* measurements in them */
