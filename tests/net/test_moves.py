@@ -437,3 +437,45 @@ def test_large_packets_and_tcp(world: w.World, network: str) -> None:
         said = forced.stdout + forced.stderr
         assert forced.returncode == 0 or "too long" in said or "needed" in said, said
         assert world.ping(node, target, size=4000)
+
+
+# -- what a configuration can ask for besides ---------------------------------------------------------
+
+
+def start_edited(world: w.World, edits: dict[str, tuple[str, str]]) -> None:
+    """Both nodes, after replacing in each node's configuration the first text by the second, once."""
+    import sojourn_config
+    world.options = sojourn_config.write(world)
+    for node in ("hs", "mt"):
+        config = world.daemon(node).config
+        old, new = edits.get(node, ("", ""))
+        assert old in config.read_text()
+        config.write_text(config.read_text().replace(old, new, 1))
+        world.daemon(node).start()
+
+
+def test_prefix_behind_the_terminal(world: w.World) -> None:
+    behind = ("home-address", 'prefix = "10.9.0.0/24"\nhome-address')
+    world.plug_and_wait("wifi")
+    start_edited(world, {"hs": behind, "mt": behind})
+    world.wait_active("wifi")
+    world.sh("mt", "ip addr add 10.9.0.1/24 dev lo")
+    world.sh("x", f"ip route replace 10.9.0.0/24 via {w.HOME_AGENT4}")
+    assert world.ping("mt", w.HOST_X4, source="10.9.0.1")
+    assert world.ping("x", "10.9.0.1")
+    world.plug_and_wait("cell")
+    ready(world, "cell")
+    world.daemon("mt").cli("switch", "cell")
+    world.wait_active("cell")
+    assert world.ping("x", "10.9.0.1"), "the prefix follows the home address"
+
+
+@pytest.mark.parametrize("lifetime", ["lifetime-packets = 500", "lifetime-bytes = 200000", "lifetime-time = 10"])
+def test_lifetime_ends_a_connection_not_the_traffic(world: w.World, lifetime: str) -> None:
+    world.plug_and_wait("wifi")
+    world.plug_and_wait("cell")
+    start_edited(world, {"mt": ('interface = "wlan0"', f'interface = "wlan0"\n    {lifetime}')})
+    streams = s.Streams(world)
+    world.wait_active("cell", timeout=20)
+    assert world.daemon("mt").connection("wifi")["state"] == "expired"
+    streams.wait_flow(300)
