@@ -147,6 +147,9 @@ struct ike_ops {
 					    const struct ike_path *path);
 	/* Responder, before any identity is known: the proposals for this path. */
 	const struct suite_list *(*proposals)(void *ctx, const struct ike_path *path);
+	/* Optional (NULL).  Responder, before any identity is known: SHA-1 hashes of the CAs we believe
+	 * (cert_trust_hashes), for the CERTREQ of IKE_SA_INIT's response; octets written. */
+	size_t (*authorities)(void *ctx, const struct ike_path *path, uint8_t *out, size_t room);
 	/* EAP server: the peer that is this user, with its password where the method has one; NULL:
 	 * unknown.  Replaces the peer found before. */
 	const struct ike_peer *(*find_eap)(void *ctx, const struct ike_peer *generic,

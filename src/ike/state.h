@@ -104,7 +104,7 @@ struct sent_message { /* a request or a response as it went out */
 	uint16_t count;	    /* 0: nothing kept */
 };
 
-struct half; /* init.c, auth.c: what only IKE_SA_INIT and IKE_AUTH need */
+struct half; /* half.h: what only IKE_SA_INIT and IKE_AUTH need */
 
 struct ike_sa {
 	struct ike_sa *next, *prev;	 /* all of them */
@@ -242,7 +242,7 @@ void message_forget_request(struct ike_sa *sa);
 void sent_clear(struct sent_message *m);
 void reassembly_free(struct reassembly *r);
 
-/* --- init.c, auth.c, keys.c */
+/* --- init.c, half.c, keys.c; auth.c's rows are in half.h */
 /* A request of IKE_SA_INIT from a stranger: may make an IKE SA. */
 void init_request(struct ike *e, const struct ike_path *path, const uint8_t *msg, size_t len,
 		  const struct ike_header *h);
