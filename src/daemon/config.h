@@ -13,11 +13,18 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "crypto/alg.h"
+#include "crypto/identity.h"
 #include "forward/fwd.h"
+#include "ike/ike.h"
 #include "sadb/conn.h"
 
-#define CONFIG_KEY_MAX	128
-#define CONFIG_LIST_MAX 16
+#define CONFIG_KEY_MAX	   128
+#define CONFIG_LIST_MAX	   16
+#define CONFIG_SERVERS_MAX 4
+#define CONFIG_DNS_MAX	   4
+#define CONFIG_SUBNETS_MAX 8
+#define CONFIG_SPARES_MAX  8
+#define CONFIG_HOST_MAX	   254 /* with its zero (RFC 1035 2.3.4) */
 
 enum config_role { ROLE_TERMINAL, ROLE_HOME_SERVER };
 
@@ -25,6 +32,7 @@ enum config_role { ROLE_TERMINAL, ROLE_HOME_SERVER };
 struct config_connection {
 	char name[CONN_NAME_MAX];
 	int line;
+	unsigned preference; /* place in the file among connections and places, from 0 */
 	/* terminal: what it serves */
 	char interface[IF_NAMESIZE]; /* "" any */
 	bool has_network;
@@ -45,22 +53,115 @@ struct config_connection {
 	struct config_connection *next;
 };
 
+/* Terminal, with IKE: a name and an order of preference for connections over an interface or a
+ * network (a section connection without keys, or an entry of `prefer`). */
+struct config_place {
+	char name[CONN_NAME_MAX];
+	int line;
+	unsigned preference;
+	char interface[IF_NAMESIZE]; /* "" any */
+	bool has_network;
+	struct network network;
+	struct config_place *next;
+};
+
+/* --- IKEv2 */
+
+/* Certificates and keys, shared by the peers of one configuration and by those of older ones
+ * that a reload kept. */
+struct config_credentials {
+	unsigned refs;
+	struct cert_own *own;	  /* NULL: none */
+	struct cert_trust *trust; /* NULL: no CA */
+	struct eap_tls *eap_tls;  /* NULL: not used */
+	/* What these replaced, for authentications under way; dropped some minutes later. */
+	struct config_credentials *before;
+	usec_t replaced_us;
+};
+
+/* Whom we speak IKEv2 with.  `peer` is what the engine borrows; what it points to is owned here.
+ * A terminal's own: its home server.  A home server's: one terminal, or (remote_id is a pattern)
+ * any number of them. */
+struct config_peer {
+	struct ike_peer peer;
+	char name[CONN_NAME_MAX];
+	struct identity *local_id, *remote_id;
+	uint8_t *psk, *ppk;
+	char *ppk_id;
+	/* Client: who we are to EAP.  Server, EAP_MSCHAPV2 and EAP_TLS: which user this terminal is
+	 * (peer.eap_identity and peer.eap_password are these in both roles). */
+	char *eap_identity, *eap_password;
+	bool is_pattern;
+	uint64_t rekey_bytes, rekey_packets;	/* of a child SA, in one direction; 0 never */
+	struct config_credentials *credentials; /* a reference; NULL: none */
+};
+
+/* A server's name or address; port 4500 (UDP encapsulation from the first message) unless told. */
+struct config_server {
+	char name[CONFIG_HOST_MAX]; /* as written, without the port */
+	struct addr addr;	    /* family 0: a name, to be looked up */
+	uint16_t port;
+};
+
+struct config_range {
+	struct addr from, to; /* of one family, both in it */
+};
+/* Home addresses to give away.  Those of terminals and home-agent may lie in a range: they are
+ * not free. */
+struct config_pool {
+	char name[CONN_NAME_MAX];
+	int line;
+	uint8_t range_count;
+	struct config_range ranges[CONFIG_LIST_MAX];
+	uint8_t dns_count; /* with its terminals; default section ike's */
+	struct addr dns[CONFIG_DNS_MAX];
+	uint8_t subnet_count; /* told as reached through us; default section ike's */
+	struct prefix subnets[CONFIG_SUBNETS_MAX];
+	struct config_pool *next;
+};
+
+/* Section ike. */
+struct config_ike {
+	int line;
+	struct ike_config engine;
+	uint16_t port;		     /* ours for IKE; default 500.  The other one is config.port */
+	struct suite_list proposals; /* home server: every proposal of its peers, for IKE_SA_INIT */
+	struct config_credentials *credentials;
+	/* terminal (its peer: config.terminals->peer) */
+	uint8_t server_count;
+	struct config_server servers[CONFIG_SERVERS_MAX];
+	bool start; /* bring up at start; default yes */
+	/* Terminal: how many to keep ready, default 2.  Home server: the most for one terminal,
+	 * default 8. */
+	uint8_t spares;
+	/* home server */
+	struct config_peer *eap; /* for who wants EAP under an identity that fits no terminal; NULL:
+				  * no terminal uses EAP */
+	uint8_t dns_count;
+	struct addr dns[CONFIG_DNS_MAX];
+	uint8_t subnet_count;
+	struct prefix subnets[CONFIG_SUBNETS_MAX];
+};
+
 /* The terminal itself (role terminal: one, no name needed) or a terminal of the home server. */
 struct config_terminal {
 	char name[CONN_NAME_MAX];
 	int line;
-	uint8_t home_count;
+	uint8_t home_count; /* 0: assigned (with a peer) */
 	struct addr homes[4];
 	uint8_t prefix_count; /* behind the terminal */
 	struct prefix prefixes[8];
-	uint32_t registration_spi;
+	uint32_t registration_spi; /* 0: none */
 	uint8_t registration_key[64];
-	size_t registration_key_len;
-	uint16_t lifetime_s; /* asked for (terminal) or the most allowed (server) */
-	bool strict;	     /* policy = strict | lenient (default) */
+	size_t registration_key_len; /* 0: from the IKE SA (with a peer) */
+	uint16_t lifetime_s;	     /* asked for (terminal) or the most allowed (server) */
+	bool strict;		     /* policy = strict | lenient (default) */
 	uint32_t replay_packets;
 	uint8_t connections_max;
-	struct config_connection *connections; /* order = preference */
+	struct config_connection *connections; /* with configured keys; order = preference */
+	struct config_place *places;	       /* terminal, with a peer */
+	struct config_peer *peer;	       /* NULL: configured keys only */
+	const struct config_pool *pool;	       /* home server; NULL: none */
 	struct config_terminal *next;
 };
 
@@ -81,7 +182,8 @@ struct config {
 	uint32_t table;		/* routing table; default 434 */
 	uint16_t port;		/* UDP encapsulation, local; default 4500 */
 	enum log_level log_level;
-	uint8_t home_agent_count; /* inner addresses of the home server */
+	uint8_t
+	    home_agent_count; /* inner addresses of the home server; 0: told by IKE (terminal) */
 	struct addr home_agents[4];
 	/* home server */
 	uint8_t listen_count;
@@ -98,18 +200,36 @@ struct config {
 	bool has_home_network;
 	struct network home_network;
 	struct config_terminal *terminals; /* role terminal: exactly one */
+	struct config_ike *ike;		   /* NULL: no section ike */
+	struct config_pool *pools;
 };
 
 /* NULL with err: "FILE:LINE: what is wrong; what to write instead".  Never key material.
- * `path` is for messages; the text comes from `in` (not closed). */
+ * `path` is for messages; the text comes from `in` (not closed).  A text that names files is
+ * refused. */
 struct config *config_read(FILE *in, const char *path, struct err *err);
+/* From the file, and the files it names. */
 struct config *config_load(const char *path, struct err *err);
 void config_free(struct config *c); /* wipes keys */
+
+/* A configuration on its way to a process without files: config_load_bundle reads it and every
+ * file it names, once, and writes all of it to `out` (secret: a memory file); config_read_bundle
+ * reads that. */
+struct config *config_load_bundle(const char *path, FILE *out, struct err *err);
+struct config *config_read_bundle(FILE *in, const char *path, struct err *err);
 
 /* Same connection with the same keys, addresses and options (a reload leaves it alone). */
 bool config_connection_equal(const struct config_connection *a, const struct config_connection *b);
 bool config_terminal_equal(const struct config_terminal *a,
-			   const struct config_terminal *b); /* without connections */
+			   const struct config_terminal *b); /* without connections, places, peer */
+bool config_place_equal(const struct config_place *a, const struct config_place *b);
+bool config_pool_equal(const struct config_pool *a, const struct config_pool *b); /* NULL: none */
+/* Same identities, secrets and options; certificates, CAs and CRLs may differ.  NULL: none. */
+bool config_peer_equal(const struct config_peer *a, const struct config_peer *b);
+/* At a reload that will not fail any more: when the peers are equal, *fresh becomes the old
+ * object, with the fresh certificates, so that the engine goes on borrowing it; true.  False: the
+ * old one is to be ended (ike_peer_gone). */
+bool config_peer_keep(struct config_peer **old, struct config_peer **fresh, usec_t now_us);
 /* What cannot be changed by a reload (role, tun, control, mark, ...): NULL or its name. */
 const char *config_fixed_difference(const struct config *a, const struct config *b);
 
