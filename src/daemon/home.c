@@ -414,7 +414,6 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 	rt->lifetime_max_s = t->lifetime_s;
 	rt->connections_max = t->connections_max;
 	rt->peer = node_peer_new(n, t, false);
-	rt->peer->owner = rt;
 	/* What was asked before we started may have been taken by whoever heard it. */
 	rt->last_identification = mip4_identification(clock_wall_us());
 	rt->last_hello6 = (uint32_t)(clock_wall_us() / USEC_PER_SEC);

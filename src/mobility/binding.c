@@ -91,7 +91,7 @@ static void plan_named(const struct registrar *r, const struct binding_ask *ask,
 	for (uint8_t i = 0; i < ask->spi_count && i < MIP4_SPIS_MAX; i++) {
 		struct conn *c = conn_find_spi(r->table, ask->spis[i]);
 		uint8_t code = MIP4_ACCEPTED;
-		if (!c || c->peer != t->peer || (!remove && !conn_is_usable(ask, c)))
+		if (!c || binding_terminal(c) != t || (!remove && !conn_is_usable(ask, c)))
 			code = MIP4_PROHIBITED;
 		else if (remove)
 			plan_remove(plan, c);
@@ -136,11 +136,14 @@ void binding_plan(const struct registrar *r, const struct binding_ask *ask,
 	plan->code = ask->simultaneous ? MIP4_ACCEPTED_NO_SIMULTANEOUS : MIP4_ACCEPTED;
 }
 
-static bool conn_is_bound(const struct registrar *r, const struct conn *c)
+static bool conn_is_bound(const struct conn *c)
 {
-	for (const struct binding *b = r->bindings; b; b = b->next)
-		if (set_has(b->conns, b->count, c))
+	const struct registrar_terminal *t = binding_terminal(c);
+	for (uint8_t i = 0; t && i < t->home_count; i++) {
+		const struct binding *b = t->bindings[i];
+		if (b && set_has(b->conns, b->count, c))
 			return true;
+	}
 	return false;
 }
 
@@ -154,7 +157,7 @@ static void conn_enter(struct registrar *r, struct conn *c, usec_t now_us)
 
 static void conn_leave(struct registrar *r, struct conn *c, usec_t now_us)
 {
-	if (conn_is_bound(r, c))
+	if (conn_is_bound(c))
 		return;
 	if (c->in)
 		atomic_store(&c->in->active, false);
@@ -234,6 +237,7 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 				    ? USEC_NEVER
 				    : now_us + (usec_t)lifetime_s * USEC_PER_SEC;
 	}
+	heap_set(&r->expiries, &b->expiry, b->expires_us);
 	if (!changed)
 		return false;
 	b->since_us = now_us;
@@ -262,21 +266,17 @@ void binding_drop(struct registrar *r, struct binding *b, const struct conn *c, 
 	r->ops.binding_changed(r->ops.ctx, b);
 }
 
-struct binding *binding_find(struct registrar *r, const struct registrar_terminal *t,
-			     const struct addr *home)
+struct binding *binding_find(const struct registrar_terminal *t, const struct addr *home)
 {
-	for (struct binding *b = r->bindings; b; b = b->next)
-		if (b->terminal == t && addr_equal(&b->home, home))
-			return b;
+	for (uint8_t i = 0; i < t->home_count; i++)
+		if (addr_equal(&t->homes[i], home))
+			return t->bindings[i];
 	return NULL;
 }
 
-struct registrar_terminal *binding_terminal(struct registrar *r, const struct conn *c)
+struct registrar_terminal *binding_terminal(const struct conn *c)
 {
-	for (struct registrar_terminal *t = r->terminals; t; t = t->next)
-		if (c->peer && t->peer == c->peer)
-			return t;
-	return NULL;
+	return c->peer ? c->peer->owner : NULL;
 }
 
 bool binding_is_agent(const struct registrar *r, const struct addr *a)

@@ -15,8 +15,12 @@ struct registrar {
 	struct conn_table *table;
 	struct moves *moves;
 	const struct log *log;
-	struct registrar_terminal *terminals;
+	struct registrar_terminal *terminals, *last_terminal;
 	struct binding *bindings; /* one for each home address, also when nothing is active */
+	struct binding *last_binding;
+	struct hash by_home, by_name;
+	struct heap expiries;
+	uint64_t seed;
 	struct registrar_counters counters;
 	struct log_limit denied_limit;
 	struct move *last_move; /* joined by the other home addresses of the same terminal */
@@ -63,10 +67,9 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 void binding_drop(struct registrar *r, struct binding *b, const struct conn *c, const char *reason,
 		  usec_t now_us);
 
-struct binding *binding_find(struct registrar *r, const struct registrar_terminal *t,
-			     const struct addr *home);
+struct binding *binding_find(const struct registrar_terminal *t, const struct addr *home);
 /* The terminal that a connection belongs to, NULL: none. */
-struct registrar_terminal *binding_terminal(struct registrar *r, const struct conn *c);
+struct registrar_terminal *binding_terminal(const struct conn *c);
 bool binding_is_agent(const struct registrar *r, const struct addr *a);
 /* Our address of this family; none: family 0. */
 struct addr binding_agent(const struct registrar *r, uint8_t family);

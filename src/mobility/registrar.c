@@ -12,8 +12,10 @@
 #include "mobility/registrar.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
+#include "crypto/mac.h"
 #include "mobility/binding.h"
 
 struct registrar *registrar_new(const struct registrar_ops *ops, const struct addr *home_agents,
@@ -29,6 +31,7 @@ struct registrar *registrar_new(const struct registrar_ops *ops, const struct ad
 	r->table = table;
 	r->moves = moves;
 	r->log = log;
+	random_bytes(&r->seed, sizeof(r->seed));
 	return r;
 }
 
@@ -52,22 +55,62 @@ void registrar_free(struct registrar *r)
 		r->terminals = t->next;
 		terminal_free(t);
 	}
+	hash_clear(&r->by_home);
+	hash_clear(&r->by_name);
+	heap_clear(&r->expiries);
 	free(r);
+}
+
+static uint64_t hash_home(const struct registrar *r, const struct addr *home)
+{
+	return hash_bytes(r->seed, home, sizeof(*home));
+}
+
+static uint64_t hash_name(const struct registrar *r, const char *name)
+{
+	return hash_bytes(r->seed, name, strlen(name));
 }
 
 static bool home_is_taken(const struct registrar *r, const struct addr *home)
 {
-	for (const struct binding *b = r->bindings; b; b = b->next)
-		if (addr_equal(&b->home, home))
+	struct hash_link *l = hash_find(&r->by_home, hash_home(r, home));
+	for (; l; l = hash_next(l))
+		if (addr_equal(&hash_owner(l, struct binding, by_home)->home, home))
 			return true;
 	return false;
 }
 
+static void binding_add(struct registrar *r, struct registrar_terminal *t, uint8_t i)
+{
+	struct binding *b = mem_zalloc(sizeof(*b));
+	b->home = t->homes[i];
+	b->terminal = t;
+	b->expires_us = USEC_NEVER;
+	b->prev = r->last_binding;
+	*(b->prev ? &b->prev->next : &r->bindings) = b;
+	r->last_binding = b;
+	hash_add(&r->by_home, &b->by_home, hash_home(r, &b->home));
+	t->bindings[i] = b;
+}
+
+static void binding_remove(struct registrar *r, struct binding *b)
+{
+	*(b->prev ? &b->prev->next : &r->bindings) = b->next;
+	*(b->next ? &b->next->prev : &r->last_binding) = b->prev;
+	hash_remove(&r->by_home, &b->by_home);
+	heap_set(&r->expiries, &b->expiry, USEC_NEVER);
+	free(b);
+}
+
+void registrar_set_peer(struct registrar_terminal *t, struct peer *peer)
+{
+	t->peer = peer;
+	if (peer)
+		peer->owner = t;
+}
+
 int registrar_add(struct registrar *r, struct registrar_terminal *t)
 {
-	for (const struct registrar_terminal *o = r->terminals; o; o = o->next)
-		if (o->mn_ha_spi == t->mn_ha_spi)
-			return -EEXIST;
 	for (uint8_t i = 0; i < t->home_count; i++) {
 		if (home_is_taken(r, &t->homes[i]))
 			return -EEXIST;
@@ -75,80 +118,121 @@ int registrar_add(struct registrar *r, struct registrar_terminal *t)
 			if (addr_equal(&t->homes[i], &t->homes[j]))
 				return -EEXIST;
 	}
-	struct registrar_terminal **end = &r->terminals;
-	while (*end)
-		end = &(*end)->next;
 	t->next = NULL;
-	*end = t;
-	struct binding **last = &r->bindings;
-	while (*last)
-		last = &(*last)->next;
-	for (uint8_t i = 0; i < t->home_count; i++) {
-		struct binding *b = mem_zalloc(sizeof(*b));
-		b->home = t->homes[i];
-		b->terminal = t;
-		b->expires_us = USEC_NEVER;
-		*last = b;
-		last = &b->next;
-	}
+	t->prev = r->last_terminal;
+	*(t->prev ? &t->prev->next : &r->terminals) = t;
+	r->last_terminal = t;
+	hash_add(&r->by_name, &t->by_name, hash_name(r, t->name));
+	registrar_set_peer(t, t->peer);
+	for (uint8_t i = 0; i < t->home_count; i++)
+		binding_add(r, t, i);
 	return 0;
 }
 
 void registrar_remove(struct registrar *r, struct registrar_terminal *t)
 {
-	for (struct binding *b = r->bindings; b; b = b->next)
-		if (b->terminal == t && b->count)
-			binding_drop(r, b, NULL, "terminal removed", b->since_us);
-	for (struct binding **b = &r->bindings; *b;) {
-		struct binding *gone = *b;
-		if (gone->terminal != t) {
-			b = &gone->next;
-			continue;
-		}
-		*b = gone->next;
-		free(gone);
-	}
-	for (struct registrar_terminal **p = &r->terminals; *p; p = &(*p)->next) {
-		if (*p != t)
-			continue;
-		*p = t->next;
-		terminal_free(t);
-		return;
-	}
+	for (uint8_t i = 0; i < t->home_count; i++)
+		if (t->bindings[i]->count)
+			binding_drop(r, t->bindings[i], NULL, "terminal removed",
+				     t->bindings[i]->since_us);
+	for (uint8_t i = 0; i < t->home_count; i++)
+		binding_remove(r, t->bindings[i]);
+	*(t->prev ? &t->prev->next : &r->terminals) = t->next;
+	*(t->next ? &t->next->prev : &r->last_terminal) = t->prev;
+	hash_remove(&r->by_name, &t->by_name);
+	if (t->peer && t->peer->owner == t)
+		t->peer->owner = NULL;
+	terminal_free(t);
 }
 
 struct registrar_terminal *registrar_find(struct registrar *r, const char *name)
 {
-	for (struct registrar_terminal *t = r->terminals; t; t = t->next)
+	struct hash_link *l = hash_find(&r->by_name, hash_name(r, name));
+	for (; l; l = hash_next(l)) {
+		struct registrar_terminal *t = hash_owner(l, struct registrar_terminal, by_name);
 		if (strcmp(t->name, name) == 0)
 			return t;
+	}
 	return NULL;
+}
+
+/* --- completed setups */
+
+static uint16_t lifetime_grant(const struct registrar_terminal *t, uint16_t wish_s)
+{
+	if (!wish_s || wish_s > t->lifetime_max_s)
+		return t->lifetime_max_s;
+	return wish_s;
+}
+
+uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, uint16_t *granted_s)
+{
+	struct registrar_terminal *t = binding_terminal(s->conn);
+	struct conn *conns[] = {s->conn};
+	const struct addr *homes = s->home_count ? s->homes : t ? t->homes : NULL;
+	uint8_t count = s->home_count ? s->home_count : t ? t->home_count : 0;
+	*granted_s = 0;
+	if (!t || !count || s->conn->state == CONN_EXPIRED)
+		return MIP4_PROHIBITED;
+	for (uint8_t i = 0; i < count; i++)
+		if (!binding_find(t, &homes[i]))
+			return MIP4_PROHIBITED;
+	*granted_s = s->forever ? MIP4_LIFETIME_INFINITE : lifetime_grant(t, s->wish_s);
+	for (uint8_t i = 0; i < count; i++) {
+		struct binding *b = binding_find(t, &homes[i]);
+		bool changed = binding_assign(r, b, conns, 1, BINDING_BY_SETUP, *granted_s,
+					      s->now_us, s->wall_us);
+		/* Its numbers begin afresh with the connection's. */
+		b->has_sequence = false;
+		if (!changed)
+			continue;
+		move_note(r->last_move, s->now_us, MOVE_DONE, "by the setup of %s", s->conn->name);
+		r->last_move->done = true;
+		r->ops.binding_changed(r->ops.ctx, b);
+	}
+	r->counters.accepted++;
+	log_info(r->log, "registrar: set up terminal=%s connection=%s lifetime_s=%u", t->name,
+		 s->conn->name, *granted_s);
+	return MIP4_ACCEPTED;
+}
+
+void registrar_note_place(struct registrar *r, const struct conn *c, const char *from,
+			  const char *to, const char *why, usec_t now_us, uint64_t wall_us)
+{
+	const struct registrar_terminal *t = binding_terminal(c);
+	if (!t || c->state != CONN_ACTIVE)
+		return;
+	struct move *mv = moves_begin(r->moves, MOVE_BREAK_BEFORE_MAKE, t->name, c->name, c->name,
+				      now_us, wall_us);
+	(void)snprintf(mv->why, sizeof(mv->why), "%s", why);
+	move_note(mv, now_us, MOVE_SWITCH, "%s: from %s to %s", c->name, from, to);
+	move_note(mv, now_us, MOVE_DONE, "%s", why);
+	mv->done = true;
+	r->last_move = NULL;
 }
 
 void registrar_conn_gone(struct registrar *r, struct conn *c, usec_t now_us)
 {
-	for (struct binding *b = r->bindings; b; b = b->next)
+	struct registrar_terminal *t = binding_terminal(c);
+	for (uint8_t k = 0; t && k < t->home_count; k++) {
+		struct binding *b = t->bindings[k];
 		for (uint8_t i = 0; i < b->count; i++)
 			if (b->conns[i] == c) {
 				binding_drop(r, b, c, "connection gone", now_us);
 				break;
 			}
+	}
 }
 
 usec_t registrar_tick(struct registrar *r, usec_t now_us)
 {
-	usec_t next = USEC_NEVER;
-	for (struct binding *b = r->bindings; b; b = b->next) {
-		if (!b->count)
-			continue;
-		if (b->expires_us <= now_us) {
-			r->counters.expired++;
-			binding_drop(r, b, NULL, "lifetime ended", now_us);
-		} else if (b->expires_us < next) {
-			next = b->expires_us;
-		}
+	struct heap_item *first;
+	while ((first = heap_first(&r->expiries)) && first->at_us <= now_us) {
+		r->counters.expired++;
+		binding_drop(r, hash_owner(first, struct binding, expiry), NULL, "lifetime ended",
+			     now_us);
 	}
-	return next;
+	return first ? first->at_us : USEC_NEVER;
 }
 
 const struct binding *registrar_first(const struct registrar *r)

@@ -12,6 +12,8 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "mobility/moves.h"
 #include "sadb/conn.h"
@@ -19,6 +21,7 @@
 #define REGISTRAR_HOMES_MAX 4
 #define REGISTRAR_KEY_MAX   64
 
+/* What changed a binding last. */
 enum binding_why { BINDING_BY_REQUEST, BINDING_BY_DATA, BINDING_BY_SETUP };
 const char *binding_why_text(enum binding_why w);
 
@@ -34,11 +37,15 @@ struct registrar_terminal {
 	size_t mn_ha_key_len;
 	uint16_t lifetime_max_s;
 	uint8_t connections_max; /* active at once; 1: no simultaneous bindings */
-	struct peer *peer;	 /* borrowed */
+	/* Borrowed.  Of the connections that were set up last: a connection is the terminal's when
+	 * its peer's owner is the terminal, be it this peer or an earlier one. */
+	struct peer *peer;
 	/* Kept by the registrar: */
 	uint64_t last_identification; /* highest accepted */
 	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
-	struct registrar_terminal *next;
+	struct binding *bindings[REGISTRAR_HOMES_MAX];
+	struct hash_link by_name;
+	struct registrar_terminal *next, *prev;
 };
 
 struct binding {
@@ -51,7 +58,10 @@ struct binding {
 	uint16_t lifetime_s;
 	uint16_t sequence; /* last Binding Update's */
 	bool has_sequence;
-	struct binding *next;
+	/* the registrar's own */
+	struct hash_link by_home;
+	struct heap_item expiry;
+	struct binding *next, *prev;
 };
 
 /* What a message came with. */
@@ -101,10 +111,14 @@ struct registrar *registrar_new(const struct registrar_ops *ops, const struct ad
 				struct moves *moves, const struct log *log);
 void registrar_free(struct registrar *r);
 
-/* Takes t (mem_zalloc).  -EEXIST: a home address or MN-HA SPI is taken. */
+/* Takes t (mem_zalloc), and becomes the owner of its peer (NULL: none yet).  -EEXIST: a home
+ * address is taken.  MN-HA SPIs need not differ: the connection says which terminal it is. */
 int registrar_add(struct registrar *r, struct registrar_terminal *t)
     __attribute__((warn_unused_result));
-void registrar_remove(struct registrar *r, struct registrar_terminal *t); /* with its bindings */
+/* The terminal's connections to come are of this peer. */
+void registrar_set_peer(struct registrar_terminal *t, struct peer *peer);
+/* With its bindings.  Connections of earlier peers of the terminal must be gone. */
+void registrar_remove(struct registrar *r, struct registrar_terminal *t);
 struct registrar_terminal *registrar_find(struct registrar *r, const char *name);
 
 /* A UDP payload that came to port 434; sport is the sender's port. */
@@ -113,6 +127,25 @@ void registrar_request4(struct registrar *r, const struct registrar_arrival *a, 
 /* A Mobility Header message. */
 void registrar_request6(struct registrar *r, const struct registrar_arrival *a, const uint8_t *msg,
 			size_t len);
+
+/* The completion of an SA setup, which the terminal's authentication was part of, registers `conn`:
+ * it becomes the active connection of the named homes (count 0: all of the terminal).  `wish_s`
+ * is the lifetime asked for; 0: as long as the terminal may (a peer of another make).  `forever`:
+ * until the connection goes.  Returns the code (RFC 5944) and the lifetime granted. */
+struct registrar_setup {
+	struct conn *conn;
+	const struct addr *homes;
+	uint8_t home_count;
+	uint16_t wish_s;
+	bool forever;
+	usec_t now_us;
+	uint64_t wall_us;
+};
+uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, uint16_t *granted_s);
+/* An active connection goes to another place without another connection (MOBIKE, or its NAT):
+ * on the timeline of each terminal's moves. */
+void registrar_note_place(struct registrar *r, const struct conn *c, const char *from,
+			  const char *to, const char *why, usec_t now_us, uint64_t wall_us);
 
 /* The connection cannot be used any more (expired, removed): leaves every binding. */
 void registrar_conn_gone(struct registrar *r, struct conn *c, usec_t now_us);

@@ -150,12 +150,12 @@ static void registrar_commit4(struct registrar *r, const struct request4 *q,
 }
 
 /* 0 when it may be committed, else the code to deny with. */
-static uint8_t request_check(struct registrar *r, const struct request4 *q, const uint8_t *msg,
-			     struct binding **b)
+static uint8_t request_check(const struct registrar *r, const struct request4 *q,
+			     const uint8_t *msg, struct binding **b)
 {
 	if (!authentic(q->t, msg, q->len, &q->m.ext))
 		return MIP4_MN_AUTH_FAILED;
-	*b = binding_find(r, q->t, &q->home);
+	*b = binding_find(q->t, &q->home);
 	if (!*b)
 		return MIP4_PROHIBITED;
 	if (!agent_is_known(r, &q->m))
@@ -171,7 +171,7 @@ void registrar_request4(struct registrar *r, const struct registrar_arrival *a, 
 	r->counters.requests++;
 	struct request4 q = {.a = a, .sport = sport, .len = len};
 	enum mip4_verdict verdict = mip4_read_request(msg, len, &q.m);
-	q.t = binding_terminal(r, a->conn);
+	q.t = binding_terminal(a->conn);
 	if (verdict == MIP4_SILENT || !q.t) {
 		r->counters.silent++;
 		return;

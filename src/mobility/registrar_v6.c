@@ -166,13 +166,13 @@ void registrar_request6(struct registrar *r, const struct registrar_arrival *a, 
 {
 	r->counters.requests++;
 	struct request6 q = {.a = a, .len = len};
-	q.t = binding_terminal(r, a->conn);
+	q.t = binding_terminal(a->conn);
 	if (!q.t || a->src.family != 6 || !mip6_read_update(msg, len, &a->src, &a->dst, &q.m)) {
 		r->counters.silent++;
 		return;
 	}
 	(void)addr_format(&a->src, q.home_text);
-	struct binding *b = binding_find(r, q.t, &a->src);
+	struct binding *b = binding_find(q.t, &a->src);
 	struct mip6_ack denial = {.sequence = q.m.sequence};
 	if (!b) {
 		denial.status = MIP6_PROHIBITED;

@@ -629,6 +629,91 @@ static void two_homes_on_one_connection(void **state)
 	rig_free(g);
 }
 
+/* --- completed setups */
+
+static uint8_t set_up(struct rig *g, struct conn *c, const struct addr *homes, uint8_t count,
+		      uint16_t wish_s, uint16_t *granted)
+{
+	struct registrar_setup s = {
+	    .conn = c, .homes = homes, .home_count = count, .wish_s = wish_s, .now_us = g->now_us};
+	clear(g);
+	return registrar_set_up(g->r, &s, granted);
+}
+
+static void a_setup_registers(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	uint16_t granted;
+	assert_int_equal(set_up(g, g->a[0], NULL, 0, 100, &granted), MIP4_ACCEPTED);
+	assert_int_equal(granted, 100);
+	assert_string_equal(g->trace, "BB");
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	assert_string_equal(rig_bound(g, "fd00::9"), "a0");
+	assert_int_equal(rig_binding(g, "10.0.0.9")->why, BINDING_BY_SETUP);
+	assert_int_equal(g->a[0]->state, CONN_ACTIVE);
+	/* Both addresses are one move. */
+	assert_string_equal(moves_at(g->moves, 0)->why, "setup");
+	assert_null(moves_at(g->moves, 1));
+	/* One address alone, on another connection. */
+	struct addr home = ip4("fd00::9");
+	assert_int_equal(set_up(g, g->a[1], &home, 1, 0, &granted), MIP4_ACCEPTED);
+	assert_int_equal(granted, LIFE);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	assert_string_equal(rig_bound(g, "fd00::9"), "a1");
+	g->now_us += 101 * USEC_PER_SEC;
+	assert_int_equal(registrar_tick(g->r, g->now_us),
+			 g->now_us + (LIFE - 101) * (usec_t)USEC_PER_SEC);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	rig_free(g);
+}
+
+static void a_setup_is_refused(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	uint16_t granted = 7;
+	struct addr homes[] = {ip4("10.0.0.9"), ip4("10.0.0.10")};
+	assert_int_equal(set_up(g, g->a[0], homes, 2, 100, &granted), MIP4_PROHIBITED);
+	assert_int_equal(granted, 0);
+	assert_string_equal(g->trace, "");
+	conn_set_state(g->table, g->a[0], CONN_EXPIRED, g->now_us);
+	assert_int_equal(set_up(g, g->a[0], homes, 1, 100, &granted), MIP4_PROHIBITED);
+	struct peer stranger = {0};
+	struct conn *c = rig_conn(g, "x", 9999, &stranger);
+	assert_int_equal(set_up(g, c, homes, 1, 100, &granted), MIP4_PROHIBITED);
+	assert_string_equal(g->trace, "");
+	rig_free(g);
+}
+
+/* A terminal that authenticated again has another peer; both peers' connections are its own. */
+static void earlier_connections_stay_the_terminals(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct peer fresh = {0};
+	uint16_t granted;
+	struct registrar_terminal *a = registrar_find(g->r, "a");
+	(void)set_up(g, g->a[0], NULL, 0, 100, &granted);
+	registrar_set_peer(a, &fresh);
+	struct conn *c = rig_conn(g, "fresh", 9999, &fresh);
+	assert_int_equal(set_up(g, c, NULL, 0, 100, &granted), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "fresh");
+	assert_int_equal(g->a[0]->state, CONN_READY);
+	struct mip4_request q = request(g);
+	assert_int_equal(ask(g, g->a[0], &q), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	registrar_conn_gone(g->r, g->a[0], g->now_us);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	registrar_note_place(g->r, c, "192.0.2.1:4500", "192.0.2.2:4500", "mobike", g->now_us, 0);
+	size_t last = 0;
+	while (moves_at(g->moves, last + 1))
+		last++;
+	assert_string_equal(moves_at(g->moves, last)->why, "mobike");
+	assert_true(moves_at(g->moves, last)->done);
+	rig_free(g);
+}
+
 static void what_is_taken_is_refused(void **state)
 {
 	(void)state;
@@ -636,9 +721,6 @@ static void what_is_taken_is_refused(void **state)
 	struct peer peer = {0};
 	struct registrar_terminal *t = rig_terminal("c", &peer, SPI_A, key_a, sizeof(key_a), 1);
 	t->home_count = 1;
-	t->homes[0] = ip4("10.0.0.11");
-	assert_int_equal(registrar_add(g->r, t), -EEXIST);
-	t->mn_ha_spi = 400;
 	t->homes[0] = ip4("10.0.0.10");
 	assert_int_equal(registrar_add(g->r, t), -EEXIST);
 	t->homes[0] = ip4("10.0.0.11");
@@ -689,6 +771,9 @@ int main(void)
 	    cmocka_unit_test(epoch_zero_of_ours_is_unknown_too),
 	    cmocka_unit_test(a_connection_that_is_gone_leaves_every_binding),
 	    cmocka_unit_test(two_homes_on_one_connection),
+	    cmocka_unit_test(a_setup_registers),
+	    cmocka_unit_test(a_setup_is_refused),
+	    cmocka_unit_test(earlier_connections_stay_the_terminals),
 	    cmocka_unit_test(what_is_taken_is_refused),
 	    cmocka_unit_test(a_removed_terminal_takes_its_bindings_along),
 	};
