@@ -155,6 +155,7 @@ json_t *status_counters(const struct node *n)
 	COUNT(tun_writes);
 	COUNT(keepalives);
 	COUNT(duplicates);
+	COUNT(ike_messages);
 #undef COUNT
 	return json_pack("{s:o,s:o,s:o}", "drops", drops, "texts", texts, "packets", packets);
 }

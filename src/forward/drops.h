@@ -7,6 +7,8 @@
 	/* from the network */                                                                     \
 	X(RUNT, "runt", "shorter than an ESP packet can be")                                       \
 	X(IKE_CLOSED, "ike-closed", "an IKE message, and nobody here speaks IKE")                  \
+	X(IKE_BUSY, "ike-busy", "control had no room for another IKE message")                     \
+	X(IKE_INIT_BUSY, "ike-init-busy", "control had no room for another IKE_SA_INIT")           \
 	X(UNKNOWN_SPI, "unknown-spi", "no SA has this SPI")                                        \
 	X(WRONG_FORM, "wrong-form", "native where the SA is UDP-encapsulated, or the reverse")     \
 	X(SA_DEAD, "sa-dead", "the SA's lifetime ended")                                           \

@@ -24,6 +24,8 @@ struct fwd *fwd_new(const struct fwd_config *cfg, struct err *err)
 	f->fib = fib_new();
 	f->commands = ring_new(sizeof(struct fwd_command), FWD_COMMANDS_MAX);
 	f->events = ring_new(sizeof(struct fwd_event), FWD_EVENTS_MAX);
+	if (cfg->ike)
+		ikebox_init(&f->ike);
 	for (int i = 0; i < FWD_FRAMES_MAX; i++)
 		f->frames[i].data = f->buffers[i];
 	for (int i = 0; i < FWD_DGRAMS_MAX; i++)
@@ -50,6 +52,7 @@ void fwd_free(struct fwd *f)
 	}
 	ring_free(f->commands);
 	ring_free(f->events);
+	ikebox_clear(&f->ike);
 	fib_free(f->fib);
 	free(f);
 }
@@ -289,6 +292,16 @@ void fwd_event_done(struct fwd *f)
 	fwd_add(&f->events_taken, 1);
 }
 
+struct fwd_ike *fwd_ike_next(struct fwd *f)
+{
+	return ikebox_next(&f->ike);
+}
+
+void fwd_ike_done(struct fwd *f)
+{
+	ikebox_done(&f->ike);
+}
+
 /* --- lifetimes (RFC 4301 4.4.2.1) */
 
 static bool lifetime_event(struct fwd *f, struct sa *sa, bool outbound, enum fwd_event_kind kind,
@@ -343,4 +356,5 @@ void fwd_counters(const struct fwd *f, struct fwd_counters *out)
 	out->tun_writes = fwd_get(&s->tun_writes);
 	out->keepalives = fwd_get(&s->keepalives);
 	out->duplicates = fwd_get(&s->duplicates);
+	out->ike_messages = fwd_get(&s->ike_messages);
 }

@@ -49,6 +49,7 @@ struct fwd_dgram {
 	uint32_t gso_size; /* 0: one packet; else packets of this size, the last may be shorter */
 	uint8_t tos;
 	struct endpoint src;
+	struct addr dst; /* of a socket that is bound to no address; else family 0 */
 };
 
 /* One send on path->sock from path->local to path->remote. */
@@ -86,6 +87,7 @@ struct fwd_config {
 	 * Header) are control's: home agent addresses (server) or home addresses (terminal). */
 	struct addr own[8];
 	uint8_t own_count;
+	bool ike; /* somebody takes IKE messages (fwd_ike_next) */
 };
 
 struct fwd;
@@ -157,11 +159,26 @@ struct fwd_event {
 const struct fwd_event *fwd_event_next(struct fwd *f);
 void fwd_event_done(struct fwd *f);
 
+/* An IKE message that came to the UDP encapsulation port, without the marker (RFC 3948 2.2). */
+struct fwd_ike {
+	struct endpoint src;
+	struct addr dst; /* family 0: the address the socket is bound to */
+	uint16_t sock;
+	usec_t at_us;
+	uint32_t len;
+	uint8_t msg[]; /* may be changed in place */
+};
+/* The oldest message or NULL, those of IKE SAs before IKE_SA_INITs; fwd_ike_done gives it back.
+ * The wake-up is that of events. */
+struct fwd_ike *fwd_ike_next(struct fwd *f);
+void fwd_ike_done(struct fwd *f);
+
 struct fwd_counters {
 	uint64_t drops[DROP_COUNT];
 	uint64_t out_packets, out_bytes, in_packets, in_bytes; /* inner */
 	uint64_t out_sends, in_recvs, tun_reads, tun_writes; /* I/O units: how well batches work */
 	uint64_t keepalives, duplicates;
+	uint64_t ike_messages; /* given to control */
 };
 void fwd_counters(const struct fwd *f, struct fwd_counters *out);
 

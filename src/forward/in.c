@@ -2,7 +2,8 @@
 /*
  * From the network to the TUN device.
  *
- *   datagrams -> (keepalive? IKE?) -> SPI -> SA -> replay check -> opened together -> replay mark
+ *   datagrams -> (keepalive? IKE: to control) -> SPI -> SA -> replay check -> opened together ->
+ * replay mark
  *   -> trailer -> inner addresses against the SA's peer -> control, or merged -> TUN
  *
  * RFC 4303 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
@@ -23,6 +24,7 @@
 #include <string.h>
 #include "base/cursor.h"
 #include "forward/state.h"
+#include "wire/ike.h"
 
 #define SECOND_TRIES_PER_SEC 20000 /* of a node */
 #define SEEN_TRIES_PER_SEC   200
@@ -132,8 +134,24 @@ static void drop_packet(struct fwd *f, const struct in_packet *in, enum drop_rea
 		fwd_add(&f->stats.duplicates, 1);
 }
 
-/* What a datagram holds: true for ESP, else it was counted. */
-static bool is_esp(struct fwd *f, const uint8_t *p, uint32_t len, bool udp)
+static void take_ike(struct fwd *f, const struct fwd_dgram *d, const uint8_t *p, uint32_t len,
+		     usec_t now_us)
+{
+	enum drop_reason why = DROP_IKE_CLOSED;
+	if (f->cfg.ike)
+		why = ikebox_put(&f->ike, d, f->in.sock, p + IKE_NON_ESP_LEN, len - IKE_NON_ESP_LEN,
+				 now_us);
+	if (why < DROP_COUNT) {
+		fwd_drop(f, why, 1);
+		return;
+	}
+	fwd_add(&f->stats.ike_messages, 1);
+	f->event_waiting = true;
+}
+
+/* What a datagram holds: true for ESP, else it was taken or counted. */
+static bool is_esp(struct fwd *f, const struct fwd_dgram *d, const uint8_t *p, uint32_t len,
+		   bool udp, usec_t now_us)
 {
 	enum esp_udp_kind kind = len < ESP_MIN_LEN ? ESP_UDP_RUNT : ESP_UDP_ESP;
 	if (udp)
@@ -145,7 +163,7 @@ static bool is_esp(struct fwd *f, const uint8_t *p, uint32_t len, bool udp)
 		fwd_drop(f, DROP_RUNT, 1);
 		return false;
 	case ESP_UDP_IKE:
-		fwd_drop(f, DROP_IKE_CLOSED, 1);
+		take_ike(f, d, p, len, now_us);
 		return false;
 	case ESP_UDP_KEEPALIVE:
 		fwd_add(&f->stats.keepalives, 1);
@@ -160,7 +178,7 @@ static bool is_esp(struct fwd *f, const uint8_t *p, uint32_t len, bool udp)
 static void take_packet(struct fwd *f, const struct fwd_dgram *d, uint8_t *p, uint32_t len,
 			bool udp, usec_t now_us)
 {
-	if (!is_esp(f, p, len, udp))
+	if (!is_esp(f, d, p, len, udp, now_us))
 		return;
 	struct reader r = reader_of(p, ESP_HEADER_LEN);
 	uint32_t spi = reader_u32(&r), lo = reader_u32(&r);

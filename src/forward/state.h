@@ -11,6 +11,7 @@
 #include "crypto/crypt.h"
 #include "forward/fib.h"
 #include "forward/fwd.h"
+#include "forward/ikebox.h"
 #include "forward/merge.h"
 #include "forward/segment.h"
 #include "wire/esp.h"
@@ -107,13 +108,14 @@ struct fwd_stats { /* written by the packet thread, read by control */
 	_Atomic uint64_t drops[DROP_COUNT];
 	_Atomic uint64_t out_packets, out_bytes, in_packets, in_bytes;
 	_Atomic uint64_t out_sends, in_recvs, tun_reads, tun_writes;
-	_Atomic uint64_t keepalives, duplicates;
+	_Atomic uint64_t keepalives, duplicates, ike_messages;
 };
 
 struct fwd {
 	struct fwd_config cfg;
 	struct fib *fib;
 	struct ring *commands, *events;
+	struct ikebox ike;
 	_Atomic uint64_t events_taken; /* by control */
 	uint64_t events_given;
 	bool event_waiting;

@@ -62,7 +62,7 @@ struct rig_config {
 	const char *encr, *integ;
 	int outer;		    /* 4 or 6 */
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
-	bool no_offload, strict;
+	bool no_offload, strict, ike;
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -155,6 +155,7 @@ static RIG_UNUSED int rig_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgram
 		dgrams[i].gso_size = p->gso_size;
 		dgrams[i].tos = p->tos;
 		dgrams[i].src = p->src;
+		dgrams[i].dst = p->dst.addr;
 	}
 	return i;
 }
@@ -278,6 +279,7 @@ static RIG_UNUSED void rig_make_node(struct rig *r, int i)
 	    .icmp4 = rig_addr("10.1.0.254"),
 	    .icmp6 = rig_addr("fd01::fe"),
 	    .own_count = 2,
+	    .ike = r->cfg.ike,
 	};
 	c.own[0] = rig_addr(i == RIG_SERVER ? "10.1.0.2" : "10.9.0.5");
 	c.own[1] = rig_addr(i == RIG_SERVER ? "fd01::2" : "fd09::5");
