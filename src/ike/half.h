@@ -10,6 +10,11 @@
 #include "ike/state.h"
 
 struct half {
+	struct ike_sa *sa;
+	/* responder, until established: in the engine's list by age and index by remote address */
+	struct half *older, *newer;
+	struct hash_link by_addr;
+	struct addr remote;
 	/* IKE_SA_INIT: the messages that made the keys, whole; AUTH covers them (RFC 7296 2.15). An
 	 * initiator that had to begin again (cookie, other group) keeps the last ones. */
 	uint8_t *msg_i, *msg_r; /* owned */
@@ -21,6 +26,7 @@ struct half {
 	uint8_t cookie[IKE_COOKIE_MAX];
 	uint8_t cookie_len;
 	uint8_t tries; /* how often it had to begin again */
+	uint16_t error; /* initiator: a notify in the clear that nobody vouches for; 0 none */
 	struct ike_sk sk;
 	bool use_ppk;			      /* both sides said USE_PPK (RFC 8784) */
 	bool asked_cert;		      /* the peer sent a CERTREQ */

@@ -78,7 +78,7 @@ struct ike_peer {
 	bool mobike, fragmentation, childless;
 	bool request_addresses; /* initiator: CP request for IPv4 and IPv6 */
 	bool sojourn;		/* speak our own notifies when the other side can */
-	bool force_udp;		/* encapsulate in UDP although there is no NAT */
+	bool force_udp;		/* initiator: encapsulate in UDP although there is no NAT */
 	bool send_certreq, send_cert;
 	void *owner; /* daemon's */
 };
@@ -135,7 +135,8 @@ struct ike_child_traffic {
 
 struct ike_ops {
 	void *ctx;
-	/* One datagram, without the non-ESP marker.  Not kept. */
+	/* One datagram, without the non-ESP marker.  Not kept.  A NAT keepalive is one octet FF, which
+	 * goes without a marker. */
 	void (*send)(void *ctx, const struct ike_path *path, const uint8_t *msg, size_t len);
 	void (*random)(void *ctx, void *out, size_t len);
 	uint64_t (*wall_us)(void *ctx);
@@ -150,6 +151,9 @@ struct ike_ops {
 	/* Optional (NULL).  Responder, before any identity is known: SHA-1 hashes of the CAs we believe
 	 * (cert_trust_hashes), for the CERTREQ of IKE_SA_INIT's response; octets written. */
 	size_t (*authorities)(void *ctx, const struct ike_path *path, uint8_t *out, size_t room);
+	/* Optional (NULL).  Initiator: it goes on at port 4500 (RFC 7296 2.23); natt and both ports are
+	 * set in path already.  The daemon says by which socket, and other ports where it has them. */
+	void (*float_path)(void *ctx, struct ike_path *path);
 	/* EAP server: the peer that is this user, with its password where the method has one; NULL:
 	 * unknown.  Replaces the peer found before. */
 	const struct ike_peer *(*find_eap)(void *ctx, const struct ike_peer *generic,

@@ -3,8 +3,10 @@
  * Inside the engine.  Which file does what:
  *
  *   engine.c   IKE SAs by SPI, deadlines, datagrams in, cookies, what ike.h asks for
- *   message.c  protection, fragments, the window, retransmission; dispatch by the table
+ *   message.c  protection, the window, retransmission; dispatch by the table
+ *   fragment.c RFC 7383: putting messages together    task.c  the queue of our exchanges
  *   table.c    the exchanges as a table: one row for each request and each response
+ *   proposal.c SA payloads and lists of suites
  *   init.c     IKE_SA_INIT    auth.c   IKE_AUTH (with eap_auth.c)    keys.c  key derivation
  *   child.c    a child SA's negotiation, in IKE_AUTH and CREATE_CHILD_SA
  *   rekey.c    CREATE_CHILD_SA that rekeys, collisions
@@ -14,10 +16,17 @@
  * out, the first one is built (row->build) and sent; its response (row->response) ends it.  A
  * request of the peer's goes to the row that fits (row->request), which writes the response.
  * Handlers decode into locals, check everything, then change.
+ *
+ * Reentrance.  While a datagram, a deadline or a wish is handled (ike->depth > 0), a wish that comes
+ * from a callback only queues its task; the task runs, and an IKE SA that was to be closed at once
+ * ends, when the outermost event is over.  So an IKE SA never goes under a handler that did not end
+ * it itself (outcome GONE), and the one buffer for messages being built is enough.
  */
 #ifndef IKE_STATE_H
 #define IKE_STATE_H
 
+#include "base/hash.h"
+#include "base/heap.h"
 #include "crypto/ike_seal.h"
 #include "ike/ike.h"
 
@@ -39,7 +48,7 @@ enum task_kind {
 
 struct task {
 	enum task_kind kind;
-	struct ike_child *child; /* CHILD_REKEY, CHILD_DELETE */
+	struct ike_child *child; /* CHILD_REKEY, CHILD_DELETE; NULL when it went meanwhile */
 	void *user;		 /* CHILD_CREATE: ike_child_create's */
 	struct ike_sj_connection *connection; /* owned; NULL none */
 	struct negotiation *neg; /* owned; CREATE_CHILD_SA's: nonces, key exchange, SPIs */
@@ -48,6 +57,7 @@ struct task {
 	bool cookie2_set;
 	usec_t not_before_us;	 /* after TEMPORARY_FAILURE */
 	uint8_t tries;		 /* of the whole exchange */
+	bool at_once;		 /* IKE_DELETE: told once, no answer is waited for */
 	char why[48];
 	struct task *next;
 };
@@ -107,10 +117,14 @@ struct sent_message { /* a request or a response as it went out */
 struct half; /* half.h: what only IKE_SA_INIT and IKE_AUTH need */
 
 struct ike_sa {
-	struct ike_sa *next, *prev;	 /* all of them */
-	struct ike_sa *by_spi;		 /* chain of the index by our SPI */
-	uint32_t heap_at;		 /* in the engine's deadlines; 0: not there */
-	usec_t deadline_us;		 /* next thing to do by time */
+	struct ike_sa *next, *prev;	  /* all of them */
+	struct hash_link by_spi;	  /* ours */
+	struct hash_link by_id;		  /* of the other side; once established */
+	struct hash_link by_peer;
+	struct heap_item deadline;	  /* next thing to do by time */
+	struct ike_sa *run_next;	  /* waits for the end of the event under way */
+	bool run_waits;
+	bool silent; /* told as gone already: stays only to answer a repeated request */
 	void *user;
 	struct ike *engine;
 	const struct ike_peer *peer; /* NULL before it is known */
@@ -134,7 +148,7 @@ struct ike_sa {
 	uint8_t request_tries;
 	struct sent_message answer; /* to the peer's last one (expected_id - 1) */
 	usec_t answer_until_us;
-	struct reassembly *fragments; /* message.c; NULL: none under way */
+	struct reassembly *fragments; /* fragment.c; of a request, of a response; NULL: none */
 	struct task *tasks;	      /* the first is under way when request.count > 0 */
 	struct half *half;	      /* until established */
 	struct ike_child *children;
@@ -157,20 +171,27 @@ struct ike {
 	const struct log *log;
 	struct ike_counters counters;
 	usec_t now_us; /* of the event being handled */
+	unsigned depth; /* of events being handled */
+	struct ike_sa *run;	/* what waits for the end of the event */
 	struct ike_sa *sas;
 	size_t sa_count, counts[IKE_SA_CLOSING + 1];
-	struct ike_sa **index; /* by our SPI */
-	size_t index_len;      /* a power of two */
-	struct ike_sa **heap;  /* [1..heap_len]: by deadline */
-	uint32_t heap_len, heap_room;
-	uint64_t seed;
-	size_t half_open; /* we are responder and have seen no proof */
-	uint8_t cookie_secret[2][32];
+	struct hash by_spi, by_id, by_peer;
+	struct heap deadlines;
+	uint64_t seed; /* of the hashes */
+	/* we are responder and have seen no proof: oldest first, and by remote address */
+	struct half *half_first, *half_last;
+	size_t half_open;
+	struct hash half_by_addr;
+	size_t silent;		 /* IKE SAs that only answer again */
+	size_t reassembly_bytes; /* of fragments from peers without a proof yet */
+	uint8_t cookie_secret[2][32]; /* by version & 1 */
 	usec_t cookie_since_us;
-	uint8_t cookie_version;
-	struct log_limit log_limit;
+	uint8_t cookie_version; /* 0: none made yet */
+	struct log_limit log_limit, error_limit;
+	uint16_t fail_notify; /* sa_fail */
+	char fail_why[128];
 	uint8_t out[IKE_MESSAGE_MAX]; /* a message being built */
-	uint8_t open[IKE_MESSAGE_MAX];
+	uint8_t open[IKE_MESSAGE_MAX]; /* a message put together from fragments */
 };
 
 /* --- the table (table.c) */
@@ -190,7 +211,8 @@ enum outcome {
 	AGAIN,	  /* response: build the next request of the same task */
 	RETRY,	  /* response: the task stays in the queue until not_before_us */
 	GONE,	  /* the IKE SA is gone */
-	SA_FAILED, /* request: send the response (an error notify), then the IKE SA goes */
+	SA_FAILED, /* request: send the response (an error notify, say), then the IKE SA goes;
+		    * response: it goes.  sa_fail says why */
 };
 
 struct row {
@@ -207,46 +229,110 @@ struct row {
 	void (*abandoned)(struct ike_sa *sa, struct task *t, uint16_t notify);
 	enum outcome (*request)(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b);
 };
-extern const struct row table_tasks[TASK_KINDS]; /* ours, by kind */
-extern const struct row table_requests[];	 /* the peer's, the first that fits */
+extern const struct row *const table_tasks[TASK_KINDS]; /* ours, by kind */
+extern const struct row *const table_requests[];	/* the peer's, the first that fits */
 extern const size_t table_requests_count;
 
 /* --- engine.c */
-struct ike_sa *sa_new(struct ike *e, bool initiator); /* with our SPI, in no index yet */
+/* With our SPI, in no index yet; as initiator of its exchange.  NULL: sas_max. */
+struct ike_sa *sa_create(struct ike *e, bool initiator);
 void sa_index(struct ike_sa *sa);
 /* Calls child_down for each child and sa_down, then frees.  `told` false: sa_down is not called. */
 void sa_end(struct ike_sa *sa, uint16_t notify, const char *why, bool told);
-void sa_set_state(struct ike_sa *sa, enum ike_sa_state s, const char *why); /* logs, counts */
+/* The same for the daemon, but the answer that was just sent can be repeated for some seconds. */
+void sa_end_answered(struct ike_sa *sa, uint16_t notify, const char *why);
+/* Logs, counts; what is ESTABLISHED (its identities are set by then) is found by identity. */
+void sa_set_state(struct ike_sa *sa, enum ike_sa_state s, const char *why);
+void sa_set_peer(struct ike_sa *sa, const struct ike_peer *peer);
 void sa_schedule(struct ike_sa *sa); /* its deadline from its fields, into the heap */
+/* Tasks of this IKE SA run when the event under way is over (at once when none is). */
+void sa_run_later(struct ike_sa *sa);
+/* For `return sa_fail(sa, notify, "...")`: why the IKE SA goes (log, sa_down).  SA_FAILED. */
+enum outcome sa_fail(struct ike_sa *sa, uint16_t notify, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* INITIAL_CONTACT of a peer that was authenticated: every other IKE SA between these two identities
+ * ends. */
+void sa_initial_contact(struct ike_sa *sa);
 void sa_log(const struct ike_sa *sa, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4))); /* "ike: ... peer= remote= spi=" */
 /* Random rekey time: rekey less up to a tenth. */
 usec_t sa_jitter(struct ike *e, usec_t span_us);
 
-/* --- message.c */
+/* --- task.c */
 /* Queues behind what is there (at_front: next) and sends at once when nothing is out. t is taken. */
 struct task *task_new(enum task_kind kind);
 void task_free(struct task *t);
 void task_queue(struct ike_sa *sa, struct task *t, bool at_front);
+bool task_is_queued(const struct ike_sa *sa, enum task_kind kind); /* or under way */
 void task_run(struct ike_sa *sa); /* builds and sends the first when nothing is out */
-/* A message of ours in the clear (IKE_SA_INIT and errors for strangers). */
-void message_send_plain(struct ike_sa *sa, const uint8_t *msg, size_t len, bool keep_as_request);
+/* The child ends: its tasks and negotiations know of it no more.  child_end calls it. */
+void task_forget_child(struct ike_sa *sa, const struct ike_child *c);
+/* After a rekey of the IKE SA: what waits on old is fresh's to do, but what is under way and what
+ * is about old itself. */
+void task_move(struct ike_sa *old, struct ike_sa *fresh);
+
+/* --- message.c */
+/* A message of ours in the clear (IKE_SA_INIT). */
+void message_send_plain(struct ike_sa *sa, const struct ike_path *path, const uint8_t *msg,
+			size_t len, bool keep_as_request);
 /* Protected, cut to fragments when that was negotiated and is needed; kept. `inner`: payloads.
- * Retransmission is set up for a request. */
-bool message_send(struct ike_sa *sa, enum ike_exchange exchange, bool response, uint32_t id,
-		  uint8_t first, const uint8_t *inner, size_t len);
+ * Retransmission is set up for a request.  False: it could not be sealed. */
+bool message_send(struct ike_sa *sa, const struct ike_path *path, enum ike_exchange exchange,
+		  bool response, uint32_t id, uint8_t first, const uint8_t *inner, size_t len);
 void message_input(struct ike_sa *sa, const struct ike_path *path, uint8_t *msg, size_t len,
 		   const struct ike_header *h);
+/* A request of ours that is out, again; the IKE SA may be gone afterwards (dead peer). */
 void message_retransmit(struct ike_sa *sa);
 void message_forget_request(struct ike_sa *sa);
 void sent_clear(struct sent_message *m);
-void reassembly_free(struct reassembly *r);
+
+/* --- fragment.c (RFC 7383) */
+/* One authentic fragment.  True: it was the last one missing; the payloads are in engine->open,
+ * *len octets, the first of type *first. */
+bool fragment_take(struct ike_sa *sa, const struct ike_header *h, const struct ike_payload *skf,
+		   const uint8_t *inner, size_t inner_len, uint8_t *first, size_t *len);
+/* Is this fragment worth opening: numbers that can be, and not there yet. */
+bool fragment_wanted(const struct ike_sa *sa, const struct ike_header *h,
+		     const struct ike_fragment *f);
+usec_t fragment_deadline(const struct ike_sa *sa); /* USEC_NEVER */
+void fragment_tick(struct ike_sa *sa, usec_t now_us);
+void fragment_clear(struct ike_sa *sa);
+
+/* --- proposal.c: lists of ours and SA payloads; IKE, ESP and AH alike */
+/* An SA payload with every proposal of a list.  spi of spi_len octets; NULL with 0.  groups: with
+ * key exchange (as suite_transforms). */
+void proposal_put(struct ike_builder *b, enum suite_use use, const struct suite_list *ours,
+		  bool groups, const void *spi, uint8_t spi_len);
+struct proposal_choice {
+	struct suite suite;
+	uint8_t number;	 /* of the proposal that was taken */
+	uint8_t spi_len; /* the peer's */
+	uint8_t spi[IKE_SPI_LEN];
+};
+/* Responder: the first of ours that the offer allows, one with `group` (NULL: any) before others.
+ * ESP and AH: spi_len must be 4; IKE: `spi_len` as given. False: none. */
+bool proposal_choose(enum suite_use use, const struct suite_list *ours,
+		     const struct ike_proposals *offered, bool groups,
+		     const struct kex_group *group, uint8_t spi_len, struct proposal_choice *out);
+/* Initiator: the one proposal that came back; false: not what we offered. */
+bool proposal_accept(enum suite_use use, const struct suite_list *ours,
+		     const struct ike_proposals *came, bool groups, uint8_t spi_len,
+		     struct proposal_choice *out);
+/* Responder: what was chosen, with our SPI. */
+void proposal_put_choice(struct ike_builder *b, enum suite_use use,
+			 const struct proposal_choice *c, bool groups, const void *spi,
+			 uint8_t spi_len);
 
 /* --- init.c, half.c, keys.c; auth.c's rows are in half.h */
 /* A request of IKE_SA_INIT from a stranger: may make an IKE SA. */
 void init_request(struct ike *e, const struct ike_path *path, const uint8_t *msg, size_t len,
 		  const struct ike_header *h);
-void half_free(struct half *h);
+extern const struct row init_row;
+void half_free(struct half *h); /* wipes; NULL allowed */
+/* Responder: counted as half open from here, until init_half_remove (half_free's caller has
+ * sa->half; sa_set_state ESTABLISHED and sa_end call it). */
+void init_half_add(struct ike_sa *sa);
+void init_half_remove(struct ike_sa *sa);
 /* SKEYSEED and all SK_ (RFC 7296 2.14); shared: g^ir.  In a rekey old is the old SA (2.18). */
 struct ike_sk { /* that only IKE_AUTH needs */
 	uint8_t pi[PRF_LEN_MAX], pr[PRF_LEN_MAX];
