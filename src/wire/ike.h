@@ -14,15 +14,15 @@
 #include "base/addr.h"
 #include "base/cursor.h"
 
-#define IKE_HEADER_LEN	  28
-#define IKE_PAYLOAD_LEN	  4
-#define IKE_SPI_LEN	  8
-#define IKE_VERSION	  0x20
-#define IKE_NONCE_MIN	  16
-#define IKE_NONCE_MAX	  256
-#define IKE_COOKIE_MAX	  64
-#define IKE_MESSAGE_MAX	  65535 /* what a peer may make us put together from fragments */
-#define IKE_NON_ESP_LEN	  4	/* the zeros before a message on port 4500 (RFC 3948 2.2) */
+#define IKE_HEADER_LEN	28
+#define IKE_PAYLOAD_LEN 4
+#define IKE_SPI_LEN	8
+#define IKE_VERSION	0x20
+#define IKE_NONCE_MIN	16
+#define IKE_NONCE_MAX	256
+#define IKE_COOKIE_MAX	64
+#define IKE_MESSAGE_MAX 65535 /* what a peer may make us put together from fragments */
+#define IKE_NON_ESP_LEN 4     /* the zeros before a message on port 4500 (RFC 3948 2.2) */
 
 enum ike_exchange {
 	IKE_SA_INIT = 34,
@@ -141,9 +141,9 @@ struct ike_payload {
 
 enum ike_verdict {
 	IKE_OK,
-	IKE_MALFORMED,	     /* INVALID_SYNTAX */
-	IKE_CRITICAL,	     /* an unknown payload has the critical bit: its type is in `critical` */
-	IKE_TOO_MANY,	     /* of payloads: refused like malformed */
+	IKE_MALFORMED, /* INVALID_SYNTAX */
+	IKE_CRITICAL,  /* an unknown payload has the critical bit: its type is in `critical` */
+	IKE_TOO_MANY,  /* of payloads: refused like malformed */
 };
 
 struct ike_payloads {
@@ -191,7 +191,7 @@ bool ike_find_notify(const struct ike_payloads *p, uint16_t type, struct ike_not
 
 struct ike_delete {
 	uint8_t protocol;
-	uint8_t spi_len; /* 0 (IKE) or 4 */
+	uint8_t spi_len; /* 0 (IKE, count is 0 then) or 4 */
 	uint16_t count;
 	const uint8_t *spis; /* count x spi_len */
 };
@@ -210,7 +210,7 @@ enum ike_transform_type {
 struct ike_transform {
 	uint8_t type;
 	uint16_t id;
-	uint16_t key_bits; /* 0: no attribute */
+	uint16_t key_bits;	/* 0: no attribute */
 	bool unknown_attribute; /* it can't be chosen (RFC 7296 3.3.6) */
 };
 
@@ -229,22 +229,24 @@ struct ike_proposals {
 	uint8_t count;
 	struct ike_proposal at[IKE_PROPOSALS_MAX];
 };
-/* More proposals or transforms than fit are skipped, not refused. */
+/* Passed over, not refused: proposals and transforms beyond what fits, and proposals that cannot
+ * be chosen (unknown protocol, SPI of a wrong size, a whole transform type beyond what fits).  So
+ * the count may be 0. */
 bool ike_read_sa(const struct ike_payload *p, struct ike_proposals *out);
 
 /* --- traffic selectors (RFC 7296 3.13) */
 
 struct ike_ts {
-	uint8_t protocol; /* 0 any */
-	uint16_t port_from, port_to;
-	struct addr from, to; /* of one family */
+	uint8_t protocol;	     /* 0 any */
+	uint16_t port_from, port_to; /* 65535 to 0: OPAQUE, whose ports can't be seen */
+	struct addr from, to;	     /* of one family, from <= to */
 };
 #define IKE_TS_MAX 16
 struct ike_ts_list {
 	uint8_t count;
 	struct ike_ts at[IKE_TS_MAX];
 };
-/* Selectors of unknown type are passed over; more than fit are, too. */
+/* Selectors of unknown type are passed over; more than fit are, too.  So the count may be 0. */
 bool ike_read_ts(const struct ike_payload *p, struct ike_ts_list *out);
 
 /* --- configuration payload (RFC 7296 3.15) */
@@ -267,10 +269,13 @@ struct ike_cp {
 	struct {
 		uint16_t attr;
 		uint8_t len; /* of value; 0 in a request without a wish */
-		uint8_t value[17]; /* address, and for IPv6 addresses and subnets its prefix length */
+		uint8_t
+		    value[17]; /* address, and for IPv6 addresses and subnets its prefix length */
 	} at[IKE_CP_MAX];
 };
-/* Attributes longer than a value here are passed over (kept: count only what fits). */
+/* Passed over: attributes longer than a value here, of a length that their type cannot have, and
+ * more than fit.  A known attribute's len is thus 0 or the right one (address: 4, IPv6 with its
+ * prefix length 17, DNS 16, IPv4 subnet with mask 8). */
 bool ike_read_cp(const struct ike_payload *p, struct ike_cp *out);
 
 /* --- encrypted fragment (RFC 7383 2.5): the four octets before the IV */
@@ -284,9 +289,10 @@ bool ike_read_fragment(const struct ike_payload *p, struct ike_fragment *out);
 
 struct ike_builder {
 	struct writer w;
-	uint8_t *next;	  /* octet to be set by the next payload; NULL at the beginning */
+	uint8_t *next;	  /* octet of the last payload that tells the next; NULL at the beginning.
+			   * Behind SK and SKF: set it to the first inside. */
 	uint8_t first;	  /* type of the first payload written */
-	uint8_t *length;  /* of the open payload */
+	uint8_t *length;  /* octets of the open payload's length */
 	uint8_t *message; /* start when a header was written */
 };
 /* A message with its header (length set by ike_builder_finish), or payloads alone (inside of an
@@ -317,7 +323,8 @@ void ike_put_cp(struct ike_builder *b, const struct ike_cp *cp);
 
 /* --- traffic selectors as sets */
 struct ike_ts ike_ts_of_prefix(const struct prefix *p);
-/* The common part of two; false: nothing. */
+bool ike_ts_is_opaque(const struct ike_ts *ts);
+/* The common part of two; false: nothing.  OPAQUE is in ANY (0 to 65535) and in itself. */
 bool ike_ts_intersect(const struct ike_ts *a, const struct ike_ts *b, struct ike_ts *out);
 /* Every non-empty common part of an offered list and a policy (narrowing, RFC 7296 2.9), in the
  * order offered, without repeats. */
