@@ -9,6 +9,8 @@
  *     one, else the best that is attached, at once (break before make).
  *  3. All are silent: keep asking, on each in turn; whichever is heard first recovers.
  *
+ * A connection whose setup registered it needs no request when it is chosen at once.
+ *
  * A switch sends the request first and then moves the packets, both at once; only when the
  * server cannot know our numbers yet (a start) do packets wait for the reply.
  */
@@ -240,8 +242,15 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 		atomic_store(&c->conn->in->first_us, 0);
 	/* On the timeline before anything goes out: who moves packets sees the request first. */
 	m->activated = false;
-	registrant_start(m, c, false, false, now_us);
-	if (!registrant_is_cold(m, c))
+	uint16_t registered_s = c->cfg.registered_s;
+	c->cfg.registered_s = 0;
+	if (registered_s)
+		registrant_set_up(m, c, registered_s, now_us);
+	else
+		registrant_start(m, c, false, false, now_us);
+	if (m->activated)
+		; /* registered by its setup: they go already */
+	else if (!registrant_is_cold(m, c))
 		packets_to(m, c, false, now_us);
 	else if (old_carried && old == c)
 		m->activated = true;
@@ -373,7 +382,7 @@ void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us)
 
 /* --- home and away */
 
-static bool is_home(const struct mover *m, const struct care_of *co)
+bool chooser_is_home(const struct mover *m, const struct care_of *co)
 {
 	const struct mover_config *cfg = &m->cfg;
 	if (cfg->home_interface[0] && strcmp(cfg->home_interface, co->interface) != 0)
@@ -397,7 +406,7 @@ void chooser_place(struct mover *m, usec_t now_us)
 	const struct care_of *at = NULL;
 	for (size_t i = 0; i < m->care_of_count; i++) {
 		const struct care_of *co = &m->care_ofs[i];
-		if (!is_home(m, co))
+		if (!chooser_is_home(m, co))
 			continue;
 		/* The same place as before, if it still is one; IPv4 rather than IPv6. */
 		if (m->place == MOVER_HOME && m->home_at.ifindex == co->ifindex &&

@@ -16,6 +16,8 @@
 #define ATTACH_WAIT_MAX_US (10 * USEC_PER_SEC)
 /* Packets in flight on a connection that was left are accepted this long. */
 #define LEFT_ACCEPT_US (2 * USEC_PER_SEC)
+/* A network that has a gateway is known when that is resolved: a spare is not spent before. */
+#define NETWORK_WAIT_US (30 * USEC_PER_MS)
 
 struct mover *mover_new(const struct mover_config *cfg, const struct mover_ops *ops,
 			struct conn_table *table, struct moves *moves, const struct log *log)
@@ -26,6 +28,7 @@ struct mover *mover_new(const struct mover_config *cfg, const struct mover_ops *
 	m->table = table;
 	m->moves = moves;
 	m->log = log;
+	m->serve_us = USEC_NEVER;
 	for (uint8_t i = 0; i < cfg->home_count && i < MOVER_HOMES_MAX; i++) {
 		m->regs[i].home = cfg->homes[i];
 		m->ops.random(m->ops.ctx, &m->regs[i].sequence, sizeof(m->regs[i].sequence));
@@ -71,13 +74,31 @@ void mover_sync_state(struct mover *m, struct candidate *c, usec_t now_us)
 		conn_set_state(m->table, c->conn, s, now_us);
 }
 
+static bool network_equal(const struct network *a, const struct network *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* As long as one of the two networks is not known, the address says which one it is; without a
+ * gateway none will ever be known, and all of the interface is one. */
+static bool network_suits(const struct candidate *c, const struct care_of *co)
+{
+	if (c->cfg.has_network && network_known(&co->network))
+		return network_equal(&c->cfg.network, &co->network);
+	if (!c->cfg.made)
+		return !c->cfg.has_network;
+	return addr_equal(&c->care_of.addr, &co->addr) || !c->care_of.addr.family ||
+	       !co->gateway.family;
+}
+
 /* How well a care-of address suits a connection; 0: not at all. */
 static int care_of_rank(const struct mover *m, const struct candidate *c, const struct care_of *co)
 {
+	if (c->cfg.spare)
+		return 0;
 	if (c->cfg.interface[0] && strcmp(c->cfg.interface, co->interface) != 0)
 		return 0;
-	if (c->cfg.has_network && (!network_known(&co->network) ||
-				   memcmp(&c->cfg.network, &co->network, sizeof(co->network)) != 0))
+	if (!network_suits(c, co))
 		return 0;
 	if (co->addr.family != c->conn->server.addr.family)
 		return 0;
@@ -119,7 +140,7 @@ static bool place_is_same(const struct care_of *a, const struct care_of *b)
 		return false;
 	/* A network that was unknown and now is known is not another network. */
 	return !network_known(&a->network) || !network_known(&b->network) ||
-	       memcmp(&a->network, &b->network, sizeof(a->network)) == 0;
+	       network_equal(&a->network, &b->network);
 }
 
 static void candidate_detach(struct mover *m, struct candidate *c, usec_t now_us)
@@ -149,6 +170,10 @@ static void candidate_attach(struct mover *m, struct candidate *c)
 static void candidate_place(struct mover *m, struct candidate *c, const struct care_of *co,
 			    usec_t now_us)
 {
+	if (c->cfg.made && network_known(&co->network)) {
+		c->cfg.has_network = true;
+		c->cfg.network = co->network;
+	}
 	bool same = c->has_care_of && place_is_same(&c->care_of, co);
 	bool mtu_same = c->care_of.mtu == co->mtu;
 	c->care_of = *co;
@@ -184,6 +209,73 @@ static void candidate_roam(struct mover *m, struct candidate *c, usec_t now_us)
 	}
 }
 
+/* One connection is enough for the addresses of a family in a network. */
+static bool is_served(const struct mover *m, const struct care_of *co)
+{
+	for (const struct candidate *c = m->candidates; c; c = c->next)
+		if (c->has_care_of && c->care_of.ifindex == co->ifindex &&
+		    c->care_of.addr.family == co->addr.family)
+			return true;
+	return false;
+}
+
+static bool is_to_be_served(const struct mover *m, const struct care_of *co)
+{
+	if (addr_is_link_local(&co->addr) || chooser_is_home(m, co))
+		return false;
+	for (uint8_t i = 0; i < m->cfg.home_count; i++)
+		if (addr_equal(&m->cfg.homes[i], &co->addr))
+			return false;
+	return !is_served(m, co);
+}
+
+static void spare_take(struct mover *m, struct candidate *c, const struct care_of *co,
+		       usec_t now_us)
+{
+	c->cfg.spare = false;
+	c->cfg.made = true;
+	memcpy(c->cfg.interface, co->interface, sizeof(c->cfg.interface));
+	c->cfg.preference = m->ops.spare_taken(m->ops.ctx, c->conn, co);
+	log_info(m->log, "mover: spare taken connection=%s interface=%s", c->conn->name,
+		 co->interface);
+	candidate_place(m, c, co, now_us);
+}
+
+/* Care-of addresses that no connection serves take spares, or want connections. */
+static void serve_rest(struct mover *m, usec_t now_us)
+{
+	m->serve_us = USEC_NEVER;
+	if (!m->ops.wanted)
+		return;
+	for (size_t i = 0; i < m->care_of_count; i++) {
+		struct care_of co = m->care_ofs[i];
+		if (!is_to_be_served(m, &co))
+			continue;
+		usec_t known_us = m->seen_us[i] + NETWORK_WAIT_US;
+		if (co.gateway.family && !network_known(&co.network) && now_us < known_us) {
+			m->serve_us = usec_min(m->serve_us, known_us);
+			continue;
+		}
+		struct candidate *c = m->candidates;
+		while (c && !c->cfg.spare)
+			c = c->next;
+		if (c)
+			spare_take(m, c, &co, now_us);
+		else
+			m->ops.wanted(m->ops.ctx, &co);
+	}
+}
+
+/* The server has c in its bindings by its setup, but something else is active here: say so. */
+static void setup_overtaken(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	if (!c->cfg.registered_s)
+		return;
+	c->cfg.registered_s = 0;
+	if (m->active && m->active != c)
+		registrant_start(m, m->active, false, false, now_us);
+}
+
 static void match_all(struct mover *m, usec_t now_us)
 {
 	const struct care_of *co;
@@ -194,9 +286,18 @@ static void match_all(struct mover *m, usec_t now_us)
 	for (struct candidate *c = m->candidates; c; c = c->next)
 		if ((co = care_of_for(m, c)))
 			candidate_place(m, c, co, now_us);
+	serve_rest(m, now_us);
 	m->busy = false;
 	chooser_place(m, now_us);
 	chooser_choose(m, now_us);
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		if (c->attached)
+			setup_overtaken(m, c, now_us);
+}
+
+void mover_look(struct mover *m, usec_t now_us)
+{
+	match_all(m, now_us);
 }
 
 int mover_add(struct mover *m, const struct mover_connection *cfg, usec_t now_us)
@@ -213,6 +314,8 @@ int mover_add(struct mover *m, const struct mover_connection *cfg, usec_t now_us
 	*end = c;
 	if (m->care_of_count)
 		match_all(m, now_us);
+	if (!c->has_care_of)
+		setup_overtaken(m, c, now_us);
 	return 0;
 }
 
@@ -222,6 +325,7 @@ void mover_remove(struct mover *m, struct conn *conn, usec_t now_us)
 	if (!c)
 		return;
 	m->busy = true;
+	setup_overtaken(m, c, now_us);
 	if (c->has_care_of)
 		candidate_detach(m, c, now_us);
 	m->busy = false;
@@ -246,17 +350,29 @@ static void network_keep(const struct mover *m, struct care_of *co)
 			co->network = m->care_ofs[i].network;
 }
 
+static usec_t seen_since(const struct mover *m, const struct care_of *co, usec_t now_us)
+{
+	for (size_t i = 0; i < m->care_of_count; i++)
+		if (place_is_same(&m->care_ofs[i], co))
+			return m->seen_us[i];
+	return now_us;
+}
+
 void mover_care_ofs(struct mover *m, const struct care_of *list, size_t n, const char *cause,
 		    usec_t at_us, usec_t now_us)
 {
 	struct care_of fresh[MOVER_CARE_OFS_MAX];
+	usec_t seen_us[MOVER_CARE_OFS_MAX];
 	n = n < MOVER_CARE_OFS_MAX ? n : MOVER_CARE_OFS_MAX;
 	for (size_t i = 0; i < n; i++) {
 		fresh[i] = list[i];
 		network_keep(m, &fresh[i]);
+		seen_us[i] = seen_since(m, &fresh[i], now_us);
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		m->care_ofs[i] = fresh[i];
+		m->seen_us[i] = seen_us[i];
+	}
 	m->care_of_count = n;
 	m->cause_us = at_us;
 	(void)snprintf(m->cause, sizeof(m->cause), "%s", cause ? cause : "");
@@ -286,8 +402,13 @@ void mover_attached(struct mover *m, struct conn *conn, bool ok, usec_t now_us)
 		c->attached_us = now_us;
 		c->attach_wait_us = 0;
 		prober_attached(m, c, now_us);
+		if (c->cfg.registered_s) /* the exchange that made it went this way */
+			prober_heard(m, c, now_us);
 	}
 	chooser_choose(m, now_us);
+	/* While addresses are being distributed the choice is to come. */
+	if (!c->attaching && !m->busy)
+		setup_overtaken(m, c, now_us);
 }
 
 int mover_pin(struct mover *m, struct conn *conn, usec_t now_us)
@@ -345,6 +466,8 @@ static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us
 usec_t mover_tick(struct mover *m, usec_t now_us)
 {
 	usec_t next = USEC_NEVER;
+	if (m->serve_us <= now_us)
+		match_all(m, now_us);
 	for (struct candidate *c = m->candidates; c; c = c->next)
 		(void)tick_candidate(m, c, now_us);
 	(void)registrant_tick(m, now_us);
@@ -354,6 +477,7 @@ usec_t mover_tick(struct mover *m, usec_t now_us)
 		next = usec_min(next, tick_candidate(m, c, now_us));
 	next = usec_min(next, registrant_tick(m, now_us));
 	next = usec_min(next, chooser_tick_move(m, now_us));
+	next = usec_min(next, m->serve_us);
 	return next > now_us ? next : now_us + USEC_PER_MS;
 }
 
@@ -376,4 +500,17 @@ bool mover_registered(const struct mover *m, const struct addr *home, usec_t *ex
 		return r->registered;
 	}
 	return false;
+}
+
+const char *mover_registered_by(const struct mover *m, const struct addr *home)
+{
+	for (uint8_t i = 0; i < m->cfg.home_count; i++)
+		if (addr_equal(&m->regs[i].home, home) && m->regs[i].registered)
+			return m->regs[i].by_setup ? "setup" : "request";
+	return "none";
+}
+
+struct conn *mover_active(const struct mover *m)
+{
+	return m->active ? m->active->conn : NULL;
 }

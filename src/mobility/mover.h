@@ -11,6 +11,8 @@
  *    (make before break).
  *  - The active one is gone or silent: move to the best of the others at once; data flows
  *    without waiting for the reply (break before make).
+ *  - A care-of address that nothing serves takes a spare connection, and its packets flow at
+ *    once; without a spare one is asked for (ops.wanted).
  *  - A request unanswered is sent again after the measured round trip and a margin, doubling;
  *    after two it says "hello" (the server may have restarted and lost our numbers); after a
  *    few more the connection is stale and the next one is tried.
@@ -39,13 +41,21 @@ struct care_of {
 	uint32_t mtu;		/* of the interface */
 };
 
-/* What a connection wants on the terminal (configuration). */
+/* What a connection wants on the terminal: by the configuration, or by what it was made for. */
 struct mover_connection {
 	struct conn *conn;	     /* borrowed, in the table */
 	char interface[IF_NAMESIZE]; /* "" any */
 	bool has_network;	     /* serves the network with this gateway only */
 	struct network network;
 	int preference; /* lower is better */
+	/* Made by a key exchange for one network: when that is not known yet, it becomes the first
+	 * one that is known where it has its address. */
+	bool made;
+	/* Made for no network: it is taken by the first care-of address that nothing serves, and
+	 * then is one made for that. */
+	bool spare;
+	/* Its setup registered it already, for so long; 0: it did not. */
+	uint16_t registered_s;
 };
 
 struct mover_config {
@@ -76,6 +86,12 @@ struct mover_ops {
 	 * inside). */
 	void (*attach)(void *ctx, struct conn *conn, const struct care_of *care_of);
 	void (*detach)(void *ctx, struct conn *conn);
+	/* A spare connection is for care_of from now (attach follows): its server address is to be
+	 * one of that family.  Returns its preference. */
+	int (*spare_taken)(void *ctx, struct conn *conn, const struct care_of *care_of);
+	/* Nothing serves care_of, and no spare is left.  Said again at each change while it is so.
+	 * This one and spare_taken may be NULL when all connections are configured. */
+	void (*wanted)(void *ctx, const struct care_of *care_of);
 	/* A UDP 434 payload (family 4) or a Mobility Header message (family 6), from src (home
 	 * address) to dst (home agent), over conn.  hello_epoch not 0: a new epoch starts. */
 	void (*send_request)(void *ctx, struct conn *conn, const struct addr *src,
@@ -110,6 +126,20 @@ void mover_care_ofs(struct mover *m, const struct care_of *list, size_t n, const
 		    usec_t at_us, usec_t now_us);
 void mover_attached(struct mover *m, struct conn *conn, bool ok, usec_t now_us);
 
+/* Says again what is wanted: connections may be made now. */
+void mover_look(struct mover *m, usec_t now_us);
+
+/* Another server, or the same one afresh: its inner addresses (family 0: none), the key for
+ * registrations (IPv4), and its clock as an RFC 5944 timestamp (0: not told). */
+struct mover_agent {
+	struct addr home_agent4, home_agent6;
+	uint32_t mn_ha_spi;
+	const uint8_t *mn_ha_key;
+	size_t mn_ha_key_len; /* at most MOVER_KEY_MAX */
+	uint64_t clock;
+};
+void mover_set_agent(struct mover *m, const struct mover_agent *a);
+
 /* Registration replies: UDP 434 payload / Mobility Header message. */
 void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t len, bool hello,
 		  uint64_t number, usec_t now_us);
@@ -137,5 +167,9 @@ enum mover_place { MOVER_DETACHED, MOVER_AWAY, MOVER_HOME };
 enum mover_place mover_place(const struct mover *m);
 bool mover_registered(const struct mover *m, const struct addr *home, usec_t *expires_us,
 		      uint8_t *last_code);
+/* "request", "setup"; "none" when it is not registered. */
+const char *mover_registered_by(const struct mover *m, const struct addr *home);
+/* The connection that is active; NULL: none. */
+struct conn *mover_active(const struct mover *m);
 
 #endif

@@ -19,7 +19,7 @@ struct sent {
 	uint32_t hello; /* epoch it began; 0: none */
 };
 
-/* A configured connection and what we know of it. */
+/* A connection and what we know of it. */
 struct candidate {
 	struct mover_connection cfg;
 	struct conn *conn;
@@ -70,7 +70,7 @@ struct registration {
 	struct sent sent[SENT_KEPT];
 	unsigned sent_count;
 	uint16_t sequence;
-	bool registered;
+	bool registered, by_setup;
 	usec_t expires_us;
 	uint8_t last_code;
 };
@@ -94,7 +94,9 @@ struct mover {
 	struct care_of home_at;
 	usec_t home_since_us;
 	struct care_of care_ofs[MOVER_CARE_OFS_MAX];
+	usec_t seen_us[MOVER_CARE_OFS_MAX]; /* each since */
 	size_t care_of_count;
+	usec_t serve_us; /* when to look for unserved ones again; USEC_NEVER */
 	usec_t cause_us;
 	char cause[MOVE_TEXT_MAX];
 	/* registration */
@@ -133,6 +135,7 @@ void mover_sync_state(struct mover *m, struct candidate *c, usec_t now_us);
 void chooser_choose(struct mover *m, usec_t now_us);
 /* From the care-of addresses: are we home, and what follows. */
 void chooser_place(struct mover *m, usec_t now_us);
+bool chooser_is_home(const struct mover *m, const struct care_of *co);
 void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us);
 /* The active one's registration was accepted: what had waited for it. */
 void chooser_registered(struct mover *m, struct candidate *c, usec_t now_us);
@@ -157,6 +160,8 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us);
 /* registrant.c */
 void registrant_start(struct mover *m, struct candidate *c, bool deregister, bool doubt,
 		      usec_t now_us);
+/* The setup of c registered it. */
+void registrant_set_up(struct mover *m, struct candidate *c, uint16_t granted_s, usec_t now_us);
 void registrant_stop(struct mover *m);
 bool registrant_pending(const struct mover *m);
 /* The server would not accept our numbers before a hello. */

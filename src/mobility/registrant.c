@@ -420,6 +420,7 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 	r->unanswered = 0;
 	m->bump_us = 0;
 	r->registered = !r->deregister;
+	r->by_setup = false;
 	bool infinite = granted_s == MIP4_LIFETIME_INFINITE;
 	r->expires_us =
 	    infinite || r->deregister ? USEC_NEVER : now_us + (usec_t)granted_s * USEC_PER_SEC;
@@ -442,6 +443,17 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 		chooser_registered(m, c, now_us);
 	else if (!registrant_pending(m))
 		chooser_deregistered(m, true, now_us);
+}
+
+void registrant_set_up(struct mover *m, struct candidate *c, uint16_t granted_s, usec_t now_us)
+{
+	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
+		struct registration *r = &m->regs[i];
+		prepare(m, r, c, false, false, now_us);
+		r->last_code = MIP4_ACCEPTED;
+		accepted(m, r, c, MIP4_ACCEPTED, granted_s, now_us);
+		r->by_setup = true;
+	}
 }
 
 static void denied(struct mover *m, struct registration *r, struct candidate *c, uint8_t code,
@@ -482,6 +494,21 @@ static void again(struct mover *m, struct registration *r, bool hello, usec_t no
 	}
 	m->resync_count++;
 	transmit(m, r, now_us);
+}
+
+void mover_set_agent(struct mover *m, const struct mover_agent *a)
+{
+	m->cfg.home_agent4 = a->home_agent4;
+	m->cfg.home_agent6 = a->home_agent6;
+	m->cfg.mn_ha_spi = a->mn_ha_spi;
+	mem_wipe(m->cfg.mn_ha_key, sizeof(m->cfg.mn_ha_key));
+	m->cfg.mn_ha_key_len = a->mn_ha_key_len < MOVER_KEY_MAX ? a->mn_ha_key_len : MOVER_KEY_MAX;
+	memcpy(m->cfg.mn_ha_key, a->mn_ha_key, m->cfg.mn_ha_key_len);
+	if (!a->clock)
+		return;
+	m->offset_us = (int64_t)mip4_wall_us(a->clock) - (int64_t)m->ops.wall_us(m->ops.ctx);
+	m->bump_us = 0;
+	m->last_id = 0;
 }
 
 /* RFC 5944 5.7.1.  When the clocks agree already the server has accepted a later one of ours

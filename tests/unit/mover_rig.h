@@ -53,7 +53,12 @@ struct rig {
 	} probes[SENT_MAX];
 	struct conn *active;
 	bool home;
-	char trace[64]; /* order: r request, a activate, n activate none, h home, l leave home */
+	/* Order: r request, a activate, n activate none, h home, l leave home, S a spare is taken,
+	 * W a connection is wanted. */
+	char trace[64];
+	struct conn *taken;
+	int taken_preference;
+	struct care_of wanted;
 	uint64_t epoch_number;
 	struct care_of list[4];
 	size_t listed;
@@ -185,6 +190,22 @@ static struct conn *rig_conn(struct rig *g, const char *name, uint32_t spi)
 	return c;
 }
 
+static int on_spare_taken(void *ctx, struct conn *conn, const struct care_of *care_of)
+{
+	struct rig *g = ctx;
+	trace(g, 'S');
+	g->taken = conn;
+	conn->server.addr = ip(care_of->addr.family == 4 ? "192.0.2.1" : "2001:db8::1");
+	return g->taken_preference;
+}
+
+static void on_wanted(void *ctx, const struct care_of *care_of)
+{
+	struct rig *g = ctx;
+	trace(g, 'W');
+	g->wanted = *care_of;
+}
+
 static struct mover_config config(void)
 {
 	struct mover_config cfg = {
@@ -206,7 +227,8 @@ static struct mover_config config(void)
 	return cfg;
 }
 
-static struct rig *rig_with(const struct mover_config *cfg)
+/* made: connections are made as they are wanted; none is configured. */
+static struct rig *rig_of(const struct mover_config *cfg, bool made)
 {
 	struct rig *g = mem_zalloc(sizeof(*g));
 	g->now_us = 1000 * USEC_PER_SEC;
@@ -218,6 +240,8 @@ static struct rig *rig_with(const struct mover_config *cfg)
 	struct mover_ops ops = {.ctx = g,
 				.attach = on_attach,
 				.detach = on_detach,
+				.spare_taken = on_spare_taken,
+				.wanted = made ? on_wanted : NULL,
 				.send_request = on_send,
 				.send_probe = on_probe,
 				.activate = on_activate,
@@ -227,6 +251,8 @@ static struct rig *rig_with(const struct mover_config *cfg)
 				.wall_us = on_wall,
 				.random = on_random};
 	g->m = mover_new(cfg, &ops, g->table, g->moves, NULL);
+	if (made)
+		return g;
 	g->wifi = rig_conn(g, "wifi", 100);
 	g->cell = rig_conn(g, "cell", 200);
 	struct mover_connection w = {.conn = g->wifi, .interface = "wifi0", .preference = 1};
@@ -236,7 +262,12 @@ static struct rig *rig_with(const struct mover_config *cfg)
 	return g;
 }
 
-static struct rig *rig_new(void)
+static inline struct rig *rig_with(const struct mover_config *cfg)
+{
+	return rig_of(cfg, false);
+}
+
+static inline struct rig *rig_new(void)
 {
 	struct mover_config cfg = config();
 	return rig_with(&cfg);
