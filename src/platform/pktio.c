@@ -38,6 +38,7 @@
 #include <urcu/urcu-qsbr.h>
 #include <urcu/compiler.h>
 #include "base/mem.h"
+#include "platform/sock.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -52,13 +53,14 @@
 #define PKTIO_ERRORS_MAX 64 /* taken from an error queue at a time */
 #define PKTIO_ROOM_MS	 1  /* to wait for room in a full send queue */
 #define PKTIO_IP4_LEN	 20
+#define PKTIO_MARKER_LEN 4 /* non-ESP marker (RFC 3948 2.2) */
 #define PKTIO_ID_TUN	 UINT32_MAX
 #define PKTIO_ID_WAKE	 (UINT32_MAX - 1)
 
-/* UDP_SEGMENT, TOS and PKTINFO of one send; GRO and TOS of one receive. */
+/* UDP_SEGMENT, TOS and PKTINFO of one send; GRO, TOS and PKTINFO of one receive. */
 union pktio_control {
 	struct cmsghdr align;
-	uint8_t buf[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int)) +
+	uint8_t buf[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(int)) +
 		    CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
@@ -68,9 +70,9 @@ struct pktio_sock {
 	int fd;
 	uint16_t index;
 	bool udp, ipv6;
-	bool any;    /* bound to no address: each send names its source */
-	bool no_gso; /* packet thread: the device refused UDP_SEGMENT */
-	int df;	     /* packet thread: as set on the socket; -1 unknown */
+	bool any;	/* bound to no address: each send names its source */
+	bool no_gso;	/* packet thread: the device refused UDP_SEGMENT */
+	_Atomic int df; /* as the packet thread set it on the socket; -1 unknown */
 };
 
 struct pktio {
@@ -227,6 +229,8 @@ static void pktio_recv_controls(struct msghdr *msg, struct fwd_dgram *d)
 		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
 			memcpy(&value, CMSG_DATA(c), sizeof(value));
 			d->gso_size = value > 0 && (uint32_t)value < d->len ? (uint32_t)value : 0;
+		} else {
+			sock_read_destination(c, &d->dst);
 		}
 	}
 }
@@ -272,6 +276,7 @@ static int pktio_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
 		d->len = p->msgs[i].msg_len;
 		d->gso_size = 0;
 		d->tos = 0;
+		d->dst = (struct addr){0};
 		pktio_recv_controls(&p->msgs[i].msg_hdr, d);
 		if (!endpoint_from_sockaddr(&p->names[i], &d->src))
 			d->len = 0;
@@ -312,18 +317,10 @@ static void pktio_send_controls(const struct pktio_sock *s, const struct fwd_sen
 		else
 			pktio_put_control(msg, &used, SOL_IP, IP_TOS, &tos, sizeof(tos));
 	}
-	if (s->any && !addr_is_any(&send->path->local.addr)) {
-		const uint8_t *from = send->path->local.addr.b;
-		if (s->ipv6) {
-			struct in6_pktinfo info = {0};
-			memcpy(&info.ipi6_addr, from, 16);
-			pktio_put_control(msg, &used, SOL_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-		} else {
-			struct in_pktinfo info = {0};
-			memcpy(&info.ipi_spec_dst, from, 4);
-			pktio_put_control(msg, &used, SOL_IP, IP_PKTINFO, &info, sizeof(info));
-		}
-	}
+	if (s->any && !addr_is_any(&send->path->local.addr))
+		used +=
+		    sock_put_source((uint8_t *)msg->msg_control + used,
+				    sizeof(union pktio_control) - used, &send->path->local.addr);
 	msg->msg_controllen = used;
 	if (used == 0)
 		msg->msg_control = NULL;
@@ -351,14 +348,22 @@ static void pktio_send_prepare(struct pktio *p, const struct pktio_sock *s,
 	pktio_send_controls(s, send, segment, msg);
 }
 
+static bool pktio_sock_set_df(const struct pktio_sock *s, bool df)
+{
+	int value = df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT; /* IPv6 has the same values */
+	return setsockopt(s->fd, s->ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
+			  s->ipv6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &value,
+			  sizeof(value)) == 0;
+}
+
+/* What is noted is noted before it is done: see pktio_send. */
 static void pktio_set_df(struct pktio_sock *s, bool df)
 {
-	if (s->df == (int)df)
+	if (atomic_load(&s->df) == (int)df)
 		return;
-	int value = df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT; /* IPv6 has the same values */
-	if (setsockopt(s->fd, s->ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
-		       s->ipv6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &value, sizeof(value)) == 0)
-		s->df = df;
+	atomic_store(&s->df, df);
+	if (!pktio_sock_set_df(s, df))
+		atomic_store(&s->df, -1);
 }
 
 /* Waits for room once; false when that was done before. */
@@ -475,7 +480,7 @@ static unsigned pktio_send_run(struct pktio *p, struct pktio_sock *s, struct fwd
 	return done + 1;
 }
 
-static int pktio_send(void *ctx, struct fwd_send *sends, int count)
+static int pktio_send_batch(void *ctx, struct fwd_send *sends, int count)
 {
 	struct pktio *p = ctx;
 	unsigned n = count > 0 ? (unsigned)count : 0;
@@ -501,6 +506,67 @@ static int pktio_send(void *ctx, struct fwd_send *sends, int count)
 			i += pktio_send_run(p, s, &sends[i], end - i);
 	}
 	return count;
+}
+
+/* --- sending from control */
+
+/* 0, or the error that is this message's own. */
+static int pktio_send_one(const struct pktio_sock *s, const struct msghdr *msg)
+{
+	int error = 0;
+	for (int tries = 0; tries < 3; tries++) {
+		if (sendmsg(s->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return 0;
+		error = errno;
+		if (error != EINTR && !pktio_error_is_old(error))
+			break;
+	}
+	return error;
+}
+
+/*
+ * A message larger than the path goes in IP fragments: DF is off while it is sent.  The packet
+ * thread sets DF by what it noted last, so afterwards nothing is noted, and it sets it again;
+ * since it notes before it sets, what is noted after that is what the socket has.  A packet that
+ * it sends meanwhile may go without DF, which harms nothing.
+ */
+static int pktio_send_large(struct pktio_sock *s, const struct msghdr *msg)
+{
+	int error = EMSGSIZE;
+	for (int tries = 0; tries < 3 && error == EMSGSIZE; tries++) {
+		if (!pktio_sock_set_df(s, false))
+			break;
+		error = pktio_send_one(s, msg);
+	}
+	atomic_store(&s->df, -1);
+	return error;
+}
+
+int pktio_send(struct pktio *p, uint16_t sock, const struct endpoint *local,
+	       const struct endpoint *remote, bool marker, const uint8_t *data, size_t len)
+{
+	static const uint8_t zeros[PKTIO_MARKER_LEN];
+	struct pktio_sock *s = sock < PKTIO_SOCKS_MAX ? p->socks[sock] : NULL;
+	if (!s)
+		return -ENOTCONN;
+	if (!s->udp)
+		return -EPROTONOSUPPORT;
+	struct path path = {.local = *local};
+	struct fwd_send send = {.path = &path};
+	struct sockaddr_storage to;
+	union pktio_control control;
+	struct iovec iov[2] = {{(void *)(uintptr_t)zeros, marker ? sizeof(zeros) : 0},
+			       {(void *)(uintptr_t)data, len}};
+	struct msghdr msg = {.msg_name = &to,
+			     .msg_namelen = endpoint_to_sockaddr(remote, &to),
+			     .msg_iov = iov,
+			     .msg_iovlen = 2,
+			     .msg_control = control.buf};
+	pktio_send_controls(s, &send, false, &msg);
+	int error = pktio_send_one(s, &msg);
+	if (error == EMSGSIZE)
+		error = pktio_send_large(s, &msg);
+	return -error;
 }
 
 /* --- wake-ups */
@@ -530,7 +596,7 @@ struct fwd_io pktio_ops(struct pktio *p)
 			       .tun_read = pktio_tun_read,
 			       .tun_write = pktio_tun_write,
 			       .recv = pktio_recv,
-			       .send = pktio_send,
+			       .send = pktio_send_batch,
 			       .event = pktio_event,
 			       .command = pktio_command};
 }
@@ -678,6 +744,8 @@ int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6)
 				 .ipv6 = ipv6,
 				 .any = pktio_bound_to_any(fd),
 				 .df = -1};
+	if (s->any)
+		sock_tell_destination(fd, ipv6);
 	p->taken[index] = true;
 	rcu_assign_pointer(p->socks[index], s);
 	int r = pktio_watch(p, fd, index);

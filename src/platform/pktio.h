@@ -30,4 +30,11 @@ int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6);
 /* The thread stops using it; closed after a grace period (paths that name it were replaced). */
 void pktio_sock_remove(struct pktio *p, uint16_t sock);
 
+/* From the control thread: one datagram on a UDP packet socket, behind four zero octets when
+ * `marker` (RFC 3948 2.2), from local's address where the socket is bound to none.  One that is
+ * larger than the path goes in IP fragments.  0 or -errno; nothing waits for room. */
+int pktio_send(struct pktio *p, uint16_t sock, const struct endpoint *local,
+	       const struct endpoint *remote, bool marker, const uint8_t *data, size_t len)
+    __attribute__((warn_unused_result));
+
 #endif

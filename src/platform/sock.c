@@ -70,6 +70,54 @@ static int sock_bind(int fd, const struct endpoint *local)
 	}
 }
 
+void sock_tell_destination(int fd, bool ipv6)
+{
+	(void)sock_set(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_RECVPKTINFO : IP_PKTINFO,
+		       1);
+}
+
+bool sock_read_destination(struct cmsghdr *c, struct addr *out)
+{
+	if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
+	    c->cmsg_len >= CMSG_LEN(sizeof(struct in_pktinfo))) {
+		struct in_pktinfo info;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		*out = addr_from_bytes(4, (const uint8_t *)&info.ipi_addr);
+		return true;
+	}
+	if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
+	    c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
+		struct in6_pktinfo info;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		*out = addr_from_bytes(6, info.ipi6_addr.s6_addr);
+		return true;
+	}
+	return false;
+}
+
+size_t sock_put_source(uint8_t *control, size_t room, const struct addr *source)
+{
+	bool ipv6 = source->family == 6;
+	size_t len = ipv6 ? sizeof(struct in6_pktinfo) : sizeof(struct in_pktinfo);
+	struct cmsghdr *c = (struct cmsghdr *)(void *)control;
+	if (room < CMSG_SPACE(len))
+		return 0;
+	memset(control, 0, CMSG_SPACE(len));
+	c->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	c->cmsg_type = ipv6 ? IPV6_PKTINFO : IP_PKTINFO;
+	c->cmsg_len = CMSG_LEN(len);
+	if (ipv6) {
+		struct in6_pktinfo info = {0};
+		memcpy(&info.ipi6_addr, source->b, 16);
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+	} else {
+		struct in_pktinfo info = {0};
+		memcpy(&info.ipi_spec_dst, source->b, 4);
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+	}
+	return CMSG_SPACE(len);
+}
+
 static const char *sock_advice(int error)
 {
 	switch (error) {

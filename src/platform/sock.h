@@ -12,4 +12,13 @@
 int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, struct err *err)
     __attribute__((warn_unused_result));
 
+/* Datagrams come with the address they were sent to, as a control message... */
+void sock_tell_destination(int fd, bool ipv6);
+/* ...which is this one: true when it is. */
+struct cmsghdr;
+bool sock_read_destination(struct cmsghdr *c, struct addr *out);
+/* Writes the control message that makes `source` the address a datagram is sent from (room for a
+ * struct in6_pktinfo); returns its length. */
+size_t sock_put_source(uint8_t *control, size_t room, const struct addr *source);
+
 #endif

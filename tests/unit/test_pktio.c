@@ -293,6 +293,74 @@ static void test_old_errors(void **state)
 	}
 }
 
+/* From control: behind a marker or not, from the address it names, larger than the path too, and
+ * the packet thread's DF is as it was afterwards. */
+static void test_control_sends(void **state)
+{
+	enum { LARGE = 9000 };
+	static uint8_t data[LARGE], out[LARGE + 4];
+	(void)state;
+	fill(data, LARGE);
+	assert_true(netns_do("ip link set lo mtu 1400"));
+	for (int f = 0; f < 2; f++) {
+		struct fwd_dgram d = {0};
+		struct end a = open_end(any[f], 4501, true), b = open_end(ours[f], 4502, true);
+		struct endpoint from = {addr(theirs[f]), 4501};
+		struct path path = path_between(&a, &b.at);
+		path.local = from;
+		struct fwd_send packet = {.path = &path, .data = data, .len = 1390, .df = true};
+		assert_int_equal(io.send(io.ctx, &packet, 1), 1);
+		assert_int_equal(packet.error, EMSGSIZE);
+		static const size_t lens[] = {28, 1300, LARGE, 100};
+		for (size_t i = 0; i < 8; i++) {
+			size_t len = lens[i / 2], marker = i % 2 ? 4 : 0;
+			assert_int_equal(
+			    pktio_send(p, (uint16_t)a.sock, &from, &b.at, marker != 0, data, len),
+			    0);
+			assert_int_equal(receive(&b, out, len + marker, &d, 0), len + marker);
+			assert_memory_equal(out, "\0\0\0\0", marker);
+			assert_memory_equal(out + marker, data, len);
+			assert_true(endpoint_equal(&d.src, &from));
+			assert_int_equal(d.dst.family, 0);
+			packet.error = 0;
+			assert_int_equal(io.send(io.ctx, &packet, 1), 1);
+			assert_int_equal(packet.error, EMSGSIZE);
+		}
+		close_end(&a);
+		assert_int_equal(pktio_send(p, (uint16_t)a.sock, &from, &b.at, true, data, 28),
+				 -ENOTCONN);
+		close_end(&b);
+		a = open_end(ours[f], 0, false);
+		assert_int_equal(pktio_send(p, (uint16_t)a.sock, &from, &b.at, true, data, 28),
+				 -EPROTONOSUPPORT);
+		close_end(&a);
+	}
+	assert_true(netns_do("ip link set lo mtu 65536"));
+}
+
+/* A socket bound to no address says where each datagram came to. */
+static void test_destination(void **state)
+{
+	(void)state;
+	for (int f = 0; f < 2; f++) {
+		struct end a = open_end(any[f], 4501, true), b = open_end(ours[f], 4502, true);
+		for (int i = 0; i < 2; i++) {
+			uint8_t data[200], out[200];
+			struct fwd_dgram d = {0};
+			struct endpoint to = {addr(i ? theirs[f] : ours[f]), 4501};
+			struct path path = path_between(&b, &to);
+			struct fwd_send s = {
+			    .path = &path, .data = data, .len = 200, .gso_size = 100};
+			fill(data, 200);
+			assert_int_equal(io.send(io.ctx, &s, 1), 1);
+			assert_int_equal(receive(&a, out, 200, &d, 100), 200);
+			assert_true(addr_equal(&d.dst, &to.addr));
+		}
+		close_end(&a);
+		close_end(&b);
+	}
+}
+
 static void test_socket_table(void **state)
 {
 	(void)state;
@@ -353,6 +421,7 @@ int main(void)
 	    cmocka_unit_test(test_segments),	  cmocka_unit_test(test_batches),
 	    cmocka_unit_test(test_source_of_any), cmocka_unit_test(test_native),
 	    cmocka_unit_test(test_path_mtu),	  cmocka_unit_test(test_old_errors),
+	    cmocka_unit_test(test_control_sends), cmocka_unit_test(test_destination),
 	    cmocka_unit_test(test_socket_table),  cmocka_unit_test(test_socket_refusals),
 	};
 	struct rlimit files = {1024, 1024};
