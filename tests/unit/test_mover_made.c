@@ -78,13 +78,15 @@ static void the_setup_registers(void **state)
 	assert_int_equal(last_move(g)->kind, MOVE_START);
 	assert_int_equal(last_move(g)->signalling_packets, 0);
 	/* It is renewed by a request, at half its lifetime. */
-	for (int i = 0; i < 320 && !g->sent_count; i++) {
+	for (int i = 0; i < 3200 && !g->sent_count; i++) {
 		unsigned probes = g->probe_count;
-		pass(g, USEC_PER_SEC);
-		if (g->probe_count > probes)
-			probe_answer(g, g->probes[(g->probe_count - 1) % SENT_MAX].conn);
+		pass(g, 100 * MS);
+		for (; probes < g->probe_count; probes++)
+			mover_probe_reply(g->m, g->probes[probes % SENT_MAX].conn,
+					  g->probes[probes % SENT_MAX].id, g->now_us);
 	}
-	assert_int_equal(g->sent_count, BOTH_HOMES);
+	assert_in_range(g->sent_count, 1, SENT_MAX);
+	assert_ptr_equal(g->sent[0].conn, g->wifi);
 	assert_int_equal(g->sent[0].hello, 0);
 	rig_free(g);
 }
