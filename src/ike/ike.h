@@ -171,7 +171,8 @@ struct ike_ops {
 	/* Rekeyed: fresh took over old's children and user pointer; old is going. */
 	void (*sa_rekeyed)(void *ctx, struct ike_sa *old, struct ike_sa *fresh);
 	/* The other side is somewhere else now (MOBIKE, or an authenticated newer packet from a NAT's
-	 * new port): the paths of its children follow (standard peers). */
+	 * new port): the paths of its children follow (standard peers).  Also when the other side took
+	 * our own move: what is known of NATs may be new. */
 	void (*sa_moved)(void *ctx, struct ike_sa *sa, const struct ike_path *path);
 	/* A fresh SPI for an inbound child SA, not in use (>= 256). */
 	uint32_t (*new_spi)(void *ctx, uint8_t protocol);
@@ -183,6 +184,8 @@ struct ike_ops {
 	void (*child_down)(void *ctx, struct ike_child *child, const char *why);
 	/* An ike_child_create that failed. */
 	void (*child_failed)(void *ctx, struct ike_sa *sa, void *user, uint16_t notify);
+	/* Optional (NULL).  MOBIKE: where else we can be reached (RFC 4555 3.6); returns the count. */
+	uint8_t (*addresses)(void *ctx, const struct ike_sa *sa, struct addr *out, uint8_t room);
 	/* Of the whole IKE SA's children; for liveness. */
 	usec_t (*heard_us)(void *ctx, struct ike_sa *sa);
 	/* Optional (NULL): a decrypted SA's keys, for Wireshark's ikev2_decryption_table. */

@@ -55,6 +55,7 @@ struct task {
 	struct ike_path path;	 /* MOBIKE: then; ROUTABILITY: the path to be confirmed */
 	uint8_t cookie2[16];	 /* MOBIKE, ROUTABILITY */
 	bool cookie2_set;
+	bool nat_here, nat_there; /* ROUTABILITY: what the update told of its path */
 	usec_t not_before_us;	 /* after TEMPORARY_FAILURE */
 	uint8_t tries;		 /* of the whole exchange */
 	bool at_once;		 /* IKE_DELETE: told once, no answer is waited for */
@@ -70,6 +71,8 @@ struct negotiation {
 	uint32_t spi_in;	 /* child: ours */
 	uint8_t ike_spi[IKE_SPI_LEN]; /* IKE rekey: ours */
 	const struct kex_group *group; /* of kex; INVALID_KE_PAYLOAD asks for another */
+	bool no_ke;		       /* the peer makes child SAs only without key exchange */
+	struct ike_ts_list *ts;	       /* owned: [2], what we offered: local ones, remote ones */
 	/* A simultaneous rekey by the peer that we answered while ours was out: what it made, and the
 	 * lowest of its two nonces (RFC 7296 2.8.1).  Cleared when it is resolved. */
 	struct ike_child *rival_child;
@@ -97,6 +100,7 @@ struct ike_child {
 	uint8_t protocol;
 	bool transport;
 	bool switched; /* outbound in use */
+	bool told;     /* child_up took it; else it is only there to be deleted */
 	uint32_t spi_in, spi_out;
 	struct suite suite;
 	struct ike_ts *ts;		   /* owned: local ones, then remote ones */
@@ -132,6 +136,7 @@ struct ike_sa {
 	bool initiator; /* of this IKE SA (also when by rekey) */
 	bool sojourn, mobike, fragmentation, childless;
 	bool nat_here, nat_there, udp; /* udp: children are encapsulated */
+	bool client; /* we began the first of its line (auth.c; a rekey hands it on) */
 	uint8_t spi_i[IKE_SPI_LEN], spi_r[IKE_SPI_LEN];
 	struct suite suite;
 	uint8_t sk_d[PRF_LEN_MAX];
@@ -163,6 +168,9 @@ struct ike_sa {
 	/* MOBIKE: what else the peer told of its addresses */
 	uint8_t additional_count;
 	struct addr *additional; /* owned */
+	/* by the configuration payload: ours (client) or the peer's */
+	uint8_t assigned_count;
+	struct addr *assigned; /* owned */
 };
 
 struct ike {
@@ -383,6 +391,12 @@ extern const struct row child_row_create, child_row_create_request;
 /* --- rekey.c */
 extern const struct row rekey_row_child, rekey_row_child_request, rekey_row_ike,
     rekey_row_ike_request;
+/* A request came on an IKE SA that the peer made by a rekey of its own while ours was out: it holds
+ * that one for the survivor, so it is (2.25.2).  Not for a request that deletes it. */
+void rekey_settle(struct ike_sa *sa);
+/* The IKE SA ends: others know of it no more, and its children go to the one that the peer made
+ * instead, if there is one.  sa_end calls it first. */
+void rekey_forget(struct ike_sa *sa);
 
 /* --- info.c */
 extern const struct row info_row_child_delete, info_row_ike_delete, info_row_liveness,
