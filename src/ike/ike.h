@@ -129,10 +129,6 @@ struct ike_child_up {
 
 /* --- callbacks */
 
-struct ike_child_traffic {
-	usec_t heard_us; /* last authenticated packet; 0 none */
-};
-
 struct ike_ops {
 	void *ctx;
 	/* One datagram, without the non-ESP marker.  Not kept.  A NAT keepalive is one octet FF, which
@@ -163,6 +159,9 @@ struct ike_ops {
 			   struct ike_cp *reply);
 	/* Initiator: what we were given. */
 	void (*assigned)(void *ctx, struct ike_sa *sa, const struct ike_cp *reply);
+	/* Optional (NULL).  Initiator: IKE_SA_INIT was answered; false ends the IKE SA without a word,
+	 * before it authenticates (another way was answered first). */
+	bool (*proceed)(void *ctx, struct ike_sa *sa);
 	/* Authenticated.  Before its first child comes up. */
 	void (*sa_up)(void *ctx, struct ike_sa *sa);
 	/* Gone, with its children (child_down was called for each).  why: for the log and
@@ -268,6 +267,7 @@ const char *ike_sa_eap_identity(const struct ike_sa *sa); /* "" none */
 const struct suite *ike_sa_suite(const struct ike_sa *sa);
 void ike_sa_spis(const struct ike_sa *sa, uint8_t spi_i[IKE_SPI_LEN], uint8_t spi_r[IKE_SPI_LEN]);
 usec_t ike_sa_since_us(const struct ike_sa *sa);
+usec_t ike_sa_heard_us(const struct ike_sa *sa); /* last authenticated message; 0 none */
 usec_t ike_sa_rekey_us(const struct ike_sa *sa); /* when; USEC_NEVER */
 /* A key bound to this IKE SA: prf+(SK_d, label), the same on both sides until a rekey. */
 int ike_sa_derive(const struct ike_sa *sa, const char *label, uint8_t *out, size_t len)
@@ -284,7 +284,7 @@ uint32_t ike_child_spi_in(const struct ike_child *c);
 uint32_t ike_child_spi_out(const struct ike_child *c);
 const struct suite *ike_child_suite(const struct ike_child *c);
 bool ike_child_is_transport(const struct ike_child *c);
-const struct ike_ts_list *ike_child_ts(const struct ike_child *c, bool local);
+void ike_child_ts(const struct ike_child *c, bool local, struct ike_ts_list *out);
 
 /* X-macro: enum, text for people, metric name. */
 #define IKE_COUNTERS(X)                                                                            \
