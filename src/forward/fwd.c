@@ -119,7 +119,8 @@ static bool inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void
 		return false;
 	c->sa = sa;
 	c->next_header = next_header;
-	c->hello_epoch = hello_epoch;
+	/* Fresh keys: numbers begin with them, and the other side tries no hello. */
+	c->hello_epoch = sa->configured_keys ? hello_epoch : 0;
 	c->aside = aside;
 	c->len = (uint16_t)len;
 	if (len)

@@ -105,7 +105,8 @@ int fwd_route_set(struct fwd *f, const struct prefix *prefix, struct active *act
     __attribute__((warn_unused_result));
 
 /* Sends payload (an inner IP packet, or a probe with next header 59) on sa.  hello_epoch not 0:
- * the space of the SA starts a new epoch with this packet.  false: no room, try later. */
+ * the space of the SA starts a new epoch with this packet, where its keys are configured ones.
+ * false: no room, try later. */
 bool fwd_inject(struct fwd *f, struct sa *sa, uint8_t next_header, const void *payload, size_t len,
 		uint32_t hello_epoch);
 /* The same, but to where `via` says (copied) instead of the SA's own path: a reply goes to where

@@ -149,8 +149,7 @@ static bool conn_is_bound(const struct conn *c)
 
 static void conn_enter(struct registrar *r, struct conn *c, usec_t now_us)
 {
-	if (c->in)
-		atomic_store(&c->in->active, true);
+	conn_set_active(c, true);
 	if (c->state != CONN_ACTIVE)
 		conn_set_state(r->table, c, CONN_ACTIVE, now_us);
 }
@@ -159,8 +158,7 @@ static void conn_leave(struct registrar *r, struct conn *c, usec_t now_us)
 {
 	if (conn_is_bound(c))
 		return;
-	if (c->in)
-		atomic_store(&c->in->active, false);
+	conn_set_active(c, false);
 	if (c->state == CONN_ACTIVE)
 		conn_set_state(r->table, c, CONN_READY, now_us);
 }
@@ -186,7 +184,7 @@ static enum move_kind move_kind_of(struct conn *const *from, uint8_t from_count,
 	if (!to_count)
 		return MOVE_HOME;
 	for (uint8_t i = 0; i < from_count; i++) {
-		usec_t heard = from[i]->in ? atomic_load(&from[i]->in->last_us) : 0;
+		usec_t heard = conn_heard_us(from[i]);
 		if (heard && heard + WORKED_US >= now_us)
 			return MOVE_MAKE_BEFORE_BREAK;
 	}

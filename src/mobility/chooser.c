@@ -170,8 +170,7 @@ usec_t chooser_tick_move(struct mover *m, usec_t now_us)
 static void packets_to(struct mover *m, struct candidate *c, bool started, usec_t now_us)
 {
 	m->activated = true;
-	if (c->conn->in)
-		atomic_store(&c->conn->in->active, true);
+	conn_set_active(c->conn, true);
 	m->ops.activate(m->ops.ctx, &c->conn, 1);
 	if (m->move && !m->move_switched) {
 		const struct replay *window = c->conn->peer ? c->conn->peer->space.replay : NULL;

@@ -335,8 +335,7 @@ void mover_remove(struct mover *m, struct conn *conn, usec_t now_us)
 			break;
 		}
 	chooser_forget(m, c, now_us);
-	if (conn->in)
-		atomic_store(&conn->in->active, false);
+	conn_set_active(conn, false);
 	free(c);
 	chooser_choose(m, now_us);
 }
@@ -454,8 +453,8 @@ static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us
 			next = usec_min(next, c->left_us + LEFT_ACCEPT_US);
 		} else {
 			c->left_us = 0;
-			if (c != m->active && c->conn->in)
-				atomic_store(&c->conn->in->active, false);
+			if (c != m->active)
+				conn_set_active(c->conn, false);
 		}
 	}
 	if (c->hold_until_us > now_us)

@@ -32,7 +32,7 @@
 
 static usec_t last_heard(const struct candidate *c)
 {
-	usec_t heard = c->conn->in ? atomic_load(&c->conn->in->last_us) : 0;
+	usec_t heard = conn_heard_us(c->conn);
 	return heard > c->proof_us ? heard : c->proof_us;
 }
 
@@ -114,7 +114,7 @@ void prober_silent(struct mover *m, struct candidate *c, const char *why, usec_t
 	c->proven = c->probing = false;
 	c->probe_wait_us = WAIT_SILENT_US;
 	c->probe_next_us = now_us + c->probe_wait_us;
-	c->probe_heard_us = c->conn->in ? atomic_load(&c->conn->in->last_us) : 0;
+	c->probe_heard_us = conn_heard_us(c->conn);
 	mover_sync_state(m, c, now_us);
 	if (c != m->active)
 		return;
@@ -130,7 +130,7 @@ static void round_end(struct mover *m, struct candidate *c, usec_t now_us)
 	}
 	c->probing = false;
 	c->roam = !c->cfg.interface[0];
-	c->probe_heard_us = c->conn->in ? atomic_load(&c->conn->in->last_us) : 0;
+	c->probe_heard_us = conn_heard_us(c->conn);
 	c->probe_wait_us = c->probe_wait_us
 			       ? rto_bound(c->probe_wait_us * 2ull, WAIT_SILENT_US, WAIT_MOST_US)
 			       : WAIT_NEW_US;
@@ -167,7 +167,7 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 	if (c->probing) {
 		if (now_us < c->probe_next_us)
 			return c->probe_next_us;
-		usec_t heard = c->conn->in ? atomic_load(&c->conn->in->last_us) : 0;
+		usec_t heard = conn_heard_us(c->conn);
 		uint8_t limit =
 		    c->proven && heard > c->probe_first_us ? TRIES_HEARD : c->probe_limit;
 		if (c->probe_tries < limit)
@@ -179,8 +179,7 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 	/* Its request is out: the reply will tell. */
 	if (active && !c->proven && !c->silent && registrant_pending(m))
 		return USEC_NEVER;
-	bool came_in =
-	    c->silent && c->conn->in && atomic_load(&c->conn->in->last_us) > c->probe_heard_us;
+	bool came_in = c->silent && conn_heard_us(c->conn) > c->probe_heard_us;
 	if (now_us >= c->probe_next_us || came_in ||
 	    (active && c->proven && is_suspect(m, c, now_us))) {
 		round_begin(m, c, round_limit(c), now_us);

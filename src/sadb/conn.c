@@ -2,12 +2,11 @@
 /*
  * The connection table, of the control thread alone.
  *
- * A list in the order of addition and three hash indexes over it: by inbound SPI, by address pair,
- * by owner and name.  An index is an array of chains that doubles when there are more connections
- * than chains; a chain's link knows who points at it, so that leaving is O(1) however long the
- * chain is (many terminals behind one NAT share an address pair).  Hashes have a random key.
+ * A list in the order of addition and hash indexes over it: by address pair, by owner and name, and
+ * over the pairs of SAs: by inbound SPI, by the outbound SA.  Leaving an index is O(1) however long
+ * a chain is (many terminals behind one NAT share an address pair).  Hashes have a random key.
  *
- * The table owns its connections and their two SAs.  SAs may be in the packet thread's hands, so
+ * The table owns its connections and their SAs.  SAs may be in the packet thread's hands, so
  * they are given back by a function that waits (sa_free_later, or the packet path's).
  *
  * conn_set_state is the one place where a state changes; whoever logs or counts gives the table a
@@ -21,20 +20,14 @@
 #include "crypto/mac.h"
 
 #define STATE_COUNT	    (CONN_EXPIRED + 1)
-#define INDEX_CHAINS_MIN    64
 #define RTO_MIN_US	    (20 * USEC_PER_MS)
 #define RTO_MARGIN_US	    (10 * USEC_PER_MS)
 #define RTO_FIRST_MARGIN_US (20 * USEC_PER_MS)
 
-struct index {
-	struct conn_link **chains;
-	size_t chain_count; /* a power of two */
-	size_t count;
-};
-
 struct conn_table {
 	struct conn *first, *last;
-	struct index by_spi, by_pair, by_name;
+	struct conn *walk; /* the next of conn_table_walk; NULL: the first */
+	struct hash by_spi, by_out, by_pair, by_name;
 	uint64_t seed;
 	size_t counts[STATE_COUNT];
 	conn_state_fn changed;
@@ -62,71 +55,6 @@ const char *conn_state_text(enum conn_state s)
 
 /* --- hash indexes */
 
-static void index_init(struct index *x)
-{
-	x->chain_count = INDEX_CHAINS_MIN;
-	x->chains = mem_zalloc(x->chain_count * sizeof(struct conn_link *));
-}
-
-static void index_put(struct index *x, struct conn_link *l)
-{
-	struct conn_link **head = &x->chains[l->hash & (x->chain_count - 1)];
-	l->next = *head;
-	if (l->next)
-		l->next->at = &l->next;
-	l->at = head;
-	*head = l;
-}
-
-static void index_grow(struct index *x)
-{
-	struct conn_link **old = x->chains;
-	size_t old_count = x->chain_count;
-	x->chain_count *= 2;
-	x->chains = mem_zalloc(x->chain_count * sizeof(struct conn_link *));
-	for (size_t i = 0; i < old_count; i++) {
-		/* Putting in front turns a chain round; turn it first, so that it stays. */
-		struct conn_link *turned = NULL;
-		for (struct conn_link *l = old[i], *next; l; l = next) {
-			next = l->next;
-			l->next = turned;
-			turned = l;
-		}
-		for (struct conn_link *l = turned, *next; l; l = next) {
-			next = l->next;
-			index_put(x, l);
-		}
-	}
-	free(old);
-}
-
-static void index_add(struct index *x, struct conn *c, struct conn_link *l, uint64_t hash)
-{
-	if (x->count >= x->chain_count)
-		index_grow(x);
-	l->conn = c;
-	l->hash = hash;
-	index_put(x, l);
-	x->count++;
-}
-
-static void index_remove(struct index *x, struct conn_link *l)
-{
-	if (!l->at)
-		return;
-	*l->at = l->next;
-	if (l->next)
-		l->next->at = l->at;
-	l->at = NULL;
-	l->next = NULL;
-	x->count--;
-}
-
-static struct conn_link *index_chain(const struct index *x, uint64_t hash)
-{
-	return x->chains[hash & (x->chain_count - 1)];
-}
-
 /* Multiplication and shifts that let every bit of the input reach every bit of the output. */
 static uint64_t hash_mix(uint64_t h)
 {
@@ -138,6 +66,11 @@ static uint64_t hash_mix(uint64_t h)
 static uint64_t hash_spi(const struct conn_table *t, uint32_t spi)
 {
 	return hash_mix(t->seed ^ spi);
+}
+
+static uint64_t hash_sa(const struct conn_table *t, const struct sa *sa)
+{
+	return hash_mix(t->seed ^ (uintptr_t)sa);
 }
 
 static uint64_t hash_pair(const struct conn_table *t, const struct addr *care_of,
@@ -165,9 +98,6 @@ static void retire_by_rcu(void *ctx, struct sa *sa)
 struct conn_table *conn_table_new(conn_state_fn changed, void *ctx)
 {
 	struct conn_table *t = mem_zalloc(sizeof(*t));
-	index_init(&t->by_spi);
-	index_init(&t->by_pair);
-	index_init(&t->by_name);
 	random_bytes(&t->seed, sizeof(t->seed));
 	t->changed = changed;
 	t->changed_ctx = ctx;
@@ -188,17 +118,52 @@ void conn_table_free(struct conn_table *t)
 		return;
 	while (t->first)
 		conn_table_remove(t, t->first);
-	free(t->by_spi.chains);
-	free(t->by_pair.chains);
-	free(t->by_name.chains);
+	hash_clear(&t->by_spi);
+	hash_clear(&t->by_out);
+	hash_clear(&t->by_pair);
+	hash_clear(&t->by_name);
 	free(t);
 }
 
 static void table_add_pair(struct conn_table *t, struct conn *c)
 {
 	if (c->care_of.addr.family != 0)
-		index_add(&t->by_pair, c, &c->by_pair,
-			  hash_pair(t, &c->care_of.addr, &c->server.addr));
+		hash_add(&t->by_pair, &c->by_pair, hash_pair(t, &c->care_of.addr, &c->server.addr));
+}
+
+static struct conn_pair *pair_put(struct conn_table *t, struct conn *c, struct sa *in,
+				  struct sa *out)
+{
+	struct conn_pair *p = mem_zalloc(sizeof(*p));
+	p->in = in;
+	p->out = out;
+	p->conn = c;
+	p->next = c->pairs;
+	c->pairs = p;
+	if (in)
+		hash_add(&t->by_spi, &p->by_spi, hash_spi(t, in->spi));
+	if (out)
+		hash_add(&t->by_out, &p->by_out, hash_sa(t, out));
+	return p;
+}
+
+static void pair_unlink(struct conn_table *t, struct conn_pair *p)
+{
+	struct conn_pair **at = &p->conn->pairs;
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	hash_remove(&t->by_spi, &p->by_spi);
+	hash_remove(&t->by_out, &p->by_out);
+}
+
+void conn_pair_retire(struct conn_table *t, struct conn_pair *p)
+{
+	if (p->in)
+		t->retire(t->retire_ctx, p->in);
+	if (p->out)
+		t->retire(t->retire_ctx, p->out);
+	free(p);
 }
 
 int conn_table_add(struct conn_table *t, struct conn *c)
@@ -207,10 +172,10 @@ int conn_table_add(struct conn_table *t, struct conn *c)
 		return -EEXIST;
 	if (conn_find_name(t, c->owner, c->name))
 		return -EEXIST;
-	c->by_spi.at = c->by_pair.at = c->by_name.at = NULL;
-	if (c->in)
-		index_add(&t->by_spi, c, &c->by_spi, hash_spi(t, c->in->spi));
-	index_add(&t->by_name, c, &c->by_name, hash_name(t, c->owner, c->name));
+	c->by_pair.at = c->by_name.at = NULL;
+	c->pairs = NULL;
+	pair_put(t, c, c->in, c->out);
+	hash_add(&t->by_name, &c->by_name, hash_name(t, c->owner, c->name));
 	table_add_pair(t, c);
 	c->next = NULL;
 	c->prev = t->last;
@@ -225,9 +190,10 @@ int conn_table_add(struct conn_table *t, struct conn *c)
 
 void conn_table_remove(struct conn_table *t, struct conn *c)
 {
-	index_remove(&t->by_spi, &c->by_spi);
-	index_remove(&t->by_pair, &c->by_pair);
-	index_remove(&t->by_name, &c->by_name);
+	hash_remove(&t->by_pair, &c->by_pair);
+	hash_remove(&t->by_name, &c->by_name);
+	if (t->walk == c)
+		t->walk = c->next;
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -237,10 +203,10 @@ void conn_table_remove(struct conn_table *t, struct conn *c)
 	else
 		t->last = c->prev;
 	t->counts[c->state]--;
-	if (c->in)
-		t->retire(t->retire_ctx, c->in);
-	if (c->out)
-		t->retire(t->retire_ctx, c->out);
+	for (struct conn_pair *p; (p = c->pairs);) {
+		pair_unlink(t, p);
+		conn_pair_retire(t, p);
+	}
 	free(c);
 }
 
@@ -252,34 +218,71 @@ struct conn *conn_table_first(struct conn_table *t)
 struct conn *conn_find_pair(struct conn_table *t, const struct addr *care_of,
 			    const struct addr *server, unsigned ifindex)
 {
-	uint64_t hash = hash_pair(t, care_of, server);
-	for (struct conn_link *l = index_chain(&t->by_pair, hash); l; l = l->next) {
-		const struct conn *c = l->conn;
-		if (l->hash == hash && addr_equal(&c->care_of.addr, care_of) &&
-		    addr_equal(&c->server.addr, server) && (!ifindex || c->ifindex == ifindex))
-			return l->conn;
+	struct hash_link *l = hash_find(&t->by_pair, hash_pair(t, care_of, server));
+	for (; l; l = hash_next(l)) {
+		struct conn *c = hash_owner(l, struct conn, by_pair);
+		if (addr_equal(&c->care_of.addr, care_of) && addr_equal(&c->server.addr, server) &&
+		    (!ifindex || c->ifindex == ifindex))
+			return c;
+	}
+	return NULL;
+}
+
+static struct conn_pair *find_spi(struct conn_table *t, uint32_t spi_in)
+{
+	for (struct hash_link *l = hash_find(&t->by_spi, hash_spi(t, spi_in)); l;
+	     l = hash_next(l)) {
+		struct conn_pair *p = hash_owner(l, struct conn_pair, by_spi);
+		if (p->in->spi == spi_in)
+			return p;
 	}
 	return NULL;
 }
 
 struct conn *conn_find_spi(struct conn_table *t, uint32_t spi_in)
 {
-	uint64_t hash = hash_spi(t, spi_in);
-	for (struct conn_link *l = index_chain(&t->by_spi, hash); l; l = l->next) {
-		if (l->conn->in->spi == spi_in)
-			return l->conn;
+	const struct conn_pair *p = find_spi(t, spi_in);
+	return p ? p->conn : NULL;
+}
+
+struct conn *conn_find_sa(struct conn_table *t, const struct sa *sa, uint32_t spi, bool outbound)
+{
+	if (!outbound) {
+		const struct conn_pair *p = find_spi(t, spi);
+		return p && p->in == sa ? p->conn : NULL;
+	}
+	for (struct hash_link *l = hash_find(&t->by_out, hash_sa(t, sa)); l; l = hash_next(l)) {
+		const struct conn_pair *p = hash_owner(l, struct conn_pair, by_out);
+		if (p->out == sa)
+			return p->out->spi == spi ? p->conn : NULL;
 	}
 	return NULL;
 }
 
 struct conn *conn_find_name(struct conn_table *t, const void *owner, const char *name)
 {
-	uint64_t hash = hash_name(t, owner, name);
-	for (struct conn_link *l = index_chain(&t->by_name, hash); l; l = l->next) {
-		if (l->hash == hash && l->conn->owner == owner && strcmp(l->conn->name, name) == 0)
-			return l->conn;
+	struct hash_link *l = hash_find(&t->by_name, hash_name(t, owner, name));
+	for (; l; l = hash_next(l)) {
+		struct conn *c = hash_owner(l, struct conn, by_name);
+		if (c->owner == owner && strcmp(c->name, name) == 0)
+			return c;
 	}
 	return NULL;
+}
+
+struct conn *conn_table_walk(struct conn_table *t)
+{
+	struct conn *c = t->walk ? t->walk : t->first;
+	t->walk = c ? c->next : NULL;
+	return c;
+}
+
+size_t conn_table_size(const struct conn_table *t)
+{
+	size_t n = 0;
+	for (int s = 0; s < STATE_COUNT; s++)
+		n += t->counts[s];
+	return n;
 }
 
 size_t conn_table_count(const struct conn_table *t, enum conn_state s)
@@ -305,7 +308,7 @@ void conn_set_state(struct conn_table *t, struct conn *c, enum conn_state s, use
 void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *care_of,
 		   const struct endpoint *server)
 {
-	index_remove(&t->by_pair, &c->by_pair);
+	hash_remove(&t->by_pair, &c->by_pair);
 	/* The arguments may be the connection's own. */
 	struct endpoint new_care_of = *care_of, new_server = *server;
 	c->care_of = new_care_of;
@@ -315,10 +318,121 @@ void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *
 
 void conn_set_owner(struct conn_table *t, struct conn *c, void *owner)
 {
-	index_remove(&t->by_name, &c->by_name);
+	hash_remove(&t->by_name, &c->by_name);
 	c->owner = owner;
-	index_add(&t->by_name, c, &c->by_name, hash_name(t, owner, c->name));
+	hash_add(&t->by_name, &c->by_name, hash_name(t, owner, c->name));
 }
+
+/* --- rekeying */
+
+static void carry(_Atomic uint64_t *to, const _Atomic uint64_t *from)
+{
+	atomic_store(to, atomic_load(from));
+}
+
+/* What control knows of a connection by its SAs must not seem to begin anew. */
+static void inherit(struct sa *sa, const struct sa *from)
+{
+	if (!from)
+		return;
+	atomic_store(&sa->active, atomic_load(&from->active));
+	carry(&sa->last_us, &from->last_us);
+	carry(&sa->first_us, &from->first_us);
+	sa_copy_path(sa, from);
+}
+
+int conn_add_pair(struct conn_table *t, struct conn *c, struct sa *in, struct sa *out)
+{
+	if (find_spi(t, in->spi))
+		return -EEXIST;
+	inherit(in, c->in);
+	inherit(out, c->out);
+	pair_put(t, c, in, out);
+	c->in = in;
+	return 0;
+}
+
+static struct conn_pair *pair_of(const struct conn *c, uint32_t spi_in)
+{
+	struct conn_pair *p = c->pairs;
+	while (p && !(p->in && p->in->spi == spi_in))
+		p = p->next;
+	return p;
+}
+
+static void use_out(struct conn *c, struct sa *out)
+{
+	carry(&out->last_us, &c->out->last_us);
+	carry(&out->first_us, &c->out->first_us);
+	c->out = out;
+}
+
+bool conn_use_pair(struct conn *c, uint32_t spi_in)
+{
+	const struct conn_pair *p = pair_of(c, spi_in);
+	if (!p || p->out == c->out)
+		return false;
+	use_out(c, p->out);
+	return true;
+}
+
+static void add_traffic(struct conn_traffic *sum, const struct sa *sa)
+{
+	if (!sa)
+		return;
+	sum->packets += atomic_load_explicit(&sa->packets, memory_order_relaxed);
+	sum->bytes += atomic_load_explicit(&sa->bytes, memory_order_relaxed);
+}
+
+struct conn_pair *conn_take_pair(struct conn_table *t, struct conn *c, uint32_t spi_in)
+{
+	struct conn_pair *p = pair_of(c, spi_in);
+	if (!p || (p == c->pairs && !p->next))
+		return NULL;
+	pair_unlink(t, p);
+	if (c->in == p->in)
+		c->in = c->pairs->in;
+	if (c->out == p->out)
+		use_out(c, c->pairs->out);
+	add_traffic(&c->rx_before, p->in);
+	add_traffic(&c->tx_before, p->out);
+	return p;
+}
+
+void conn_set_active(struct conn *c, bool on)
+{
+	for (struct conn_pair *p = c->pairs; p; p = p->next)
+		if (p->in)
+			atomic_store(&p->in->active, on);
+}
+
+usec_t conn_heard_us(const struct conn *c)
+{
+	usec_t heard = 0;
+	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
+		usec_t at = p->in ? atomic_load_explicit(&p->in->last_us, memory_order_relaxed) : 0;
+		heard = at > heard ? at : heard;
+	}
+	return heard;
+}
+
+struct conn_traffic conn_rx(const struct conn *c)
+{
+	struct conn_traffic sum = c->rx_before;
+	for (const struct conn_pair *p = c->pairs; p; p = p->next)
+		add_traffic(&sum, p->in);
+	return sum;
+}
+
+struct conn_traffic conn_tx(const struct conn *c)
+{
+	struct conn_traffic sum = c->tx_before;
+	for (const struct conn_pair *p = c->pairs; p; p = p->next)
+		add_traffic(&sum, p->out);
+	return sum;
+}
+
+/* --- round trips */
 
 /*
  * RFC 6298 with alpha 1/8 and beta 1/4, except that the variation starts at an eighth of the

@@ -12,6 +12,7 @@
 #include <net/if.h>
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "sadb/sa.h"
 
 enum conn_state {
@@ -35,11 +36,20 @@ static inline bool network_known(const struct network *n)
 
 #define CONN_NAME_MAX 40
 
-/* Membership in one of the table's hash indexes. */
-struct conn_link {
+/*
+ * The two SAs of one setup.  A connection has one pair, and more while it is rekeyed: what comes on
+ * any of them is the connection's; what it sends takes one of them.
+ */
+struct conn_pair {
+	struct sa *in, *out; /* owned */
 	struct conn *conn;
-	struct conn_link *next, **at; /* at NULL: not in the index */
-	uint64_t hash;
+	struct conn_pair *next; /* the one made before it */
+	/* the table's own */
+	struct hash_link by_spi, by_out;
+};
+
+struct conn_traffic {
+	uint64_t packets, bytes; /* inner */
 };
 
 struct conn {
@@ -52,7 +62,8 @@ struct conn {
 	struct network network;
 	bool udp;
 	bool behind_nat;	     /* learned: the care-of address is not the one configured */
-	struct sa *in, *out;	     /* owned */
+	struct sa *in;		     /* of the latest pair */
+	struct sa *out;		     /* of the pair in use */
 	struct peer *peer;	     /* borrowed */
 	void *owner;		     /* terminal entry (server) or the node's configuration of it */
 	usec_t since_us;	     /* of the state */
@@ -64,7 +75,9 @@ struct conn {
 	struct conn *next;	     /* in the table */
 	/* the table's own */
 	struct conn *prev;
-	struct conn_link by_spi, by_pair, by_name;
+	struct conn_pair *pairs;		  /* latest first */
+	struct conn_traffic rx_before, tx_before; /* of pairs that are gone */
+	struct hash_link by_pair, by_name;
 };
 
 struct conn_table;
@@ -77,8 +90,9 @@ void conn_table_free(struct conn_table *t); /* frees the connections, SAs by ret
 /* How the SAs of a removed connection are given back: sa_free_later unless told. */
 void conn_table_set_retire(struct conn_table *t, void (*retire)(void *ctx, struct sa *sa),
 			   void *ctx);
-/* Takes c (from mem_zalloc, with SAs).  -EEXIST: inbound SPI or name with this owner is there,
- * and c stays the caller's.  The order of conn_table_first and next is that of addition. */
+/* Takes c (from mem_zalloc, with SAs: its first pair).  -EEXIST: inbound SPI or name with this
+ * owner is there, and c stays the caller's.  The order of conn_table_first and next is that of
+ * addition. */
 int conn_table_add(struct conn_table *t, struct conn *c) __attribute__((warn_unused_result));
 void conn_table_remove(struct conn_table *t, struct conn *c); /* and frees it */
 struct conn *conn_table_first(struct conn_table *t);	      /* then c->next */
@@ -87,10 +101,41 @@ struct conn *conn_find_pair(struct conn_table *t, const struct addr *care_of,
 			    const struct addr *server, unsigned ifindex); /* ifindex 0: any */
 struct conn *conn_find_spi(struct conn_table *t, uint32_t spi_in);
 struct conn *conn_find_name(struct conn_table *t, const void *owner, const char *name);
+/* By an SA of any of its pairs, which is only compared: it may be gone, and its place in memory
+ * another's.  NULL: no connection has it, with this SPI. */
+struct conn *conn_find_sa(struct conn_table *t, const struct sa *sa, uint32_t spi, bool outbound);
 size_t conn_table_count(const struct conn_table *t, enum conn_state s);
+/* All of them, one after the other, however the table changes meanwhile: each call gives the next
+ * one, after the last the first again; NULL when there is none.  One walk in a table. */
+struct conn *conn_table_walk(struct conn_table *t);
+size_t conn_table_size(const struct conn_table *t);
+
+/* --- rekeying */
+
+/* A fresh pair (taken).  Its inbound SA becomes c->in, with what the one before had heard and is
+ * allowed; both get the paths of those before.  c->out stays.  -EEXIST: the inbound SPI is taken,
+ * and the SAs stay the caller's. */
+int conn_add_pair(struct conn_table *t, struct conn *c, struct sa *in, struct sa *out)
+    __attribute__((warn_unused_result));
+/* c->out becomes that of the pair with this inbound SPI.  True when it is another one now: active
+ * sets name the old one. */
+bool conn_use_pair(struct conn *c, uint32_t spi_in);
+/* Takes the pair out of the connection; c->in and c->out are of the latest others.  NULL: there is
+ * none with this inbound SPI, or it is the last one (then the connection goes).  When nothing
+ * names its SAs any more: conn_pair_retire. */
+struct conn_pair *conn_take_pair(struct conn_table *t, struct conn *c, uint32_t spi_in)
+    __attribute__((warn_unused_result));
+void conn_pair_retire(struct conn_table *t, struct conn_pair *pair); /* SAs by retire */
 
 /* The one function that changes a state. */
 void conn_set_state(struct conn_table *t, struct conn *c, enum conn_state s, usec_t now_us);
+/* Inbound SAs: in the peer's binding or not. */
+void conn_set_active(struct conn *c, bool on);
+/* The last authentic packet, on whatever SA; 0: none. */
+usec_t conn_heard_us(const struct conn *c);
+/* What came in on it, and went out, since it was made. */
+struct conn_traffic conn_rx(const struct conn *c);
+struct conn_traffic conn_tx(const struct conn *c);
 /* The pair by which conn_find_pair finds it. */
 void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *care_of,
 		   const struct endpoint *server);

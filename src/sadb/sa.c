@@ -2,9 +2,10 @@
 /*
  * Security associations (RFC 4301 4.4.2, RFC 4303): made whole by control, then published.
  *
- * An SA owns its key schedule, its path and, without ESN, a sequence space; it borrows its peer and
- * the peer's space, which must outlive it.  Once published (in the SADB or an active set) it leaves
- * by sa_free_later, after a grace period in which the packet thread lets go of it.
+ * An SA owns its key schedule, its path and, where it does not share the peer's, a sequence space;
+ * it borrows its peer and the peer's space, which must outlive it.  Once published (in the SADB or
+ * an active set) it leaves by sa_free_later, after a grace period in which the packet thread lets
+ * go of it.
  *
  * Without ESN a sequence number must never come round to 0 (RFC 4303 3.3.3): the hard packet limit
  * is never above 2^32 - 1.
@@ -18,7 +19,7 @@ static int sa_check(const struct sa_config *cfg, enum crypt_direction direction,
 {
 	if (cfg->spi == 0)
 		return err_set(err, "SPI 0 is reserved (RFC 4303 2.1): choose one from 256 up");
-	if (!cfg->esn)
+	if (!cfg->esn || cfg->own_space)
 		return 0;
 	if (!cfg->peer)
 		return err_set(err, "SPI 0x%08x: an SA with ESN needs a peer whose space it shares",
@@ -35,6 +36,8 @@ static void sa_init_own_space(struct sa *sa, const struct sa_config *cfg,
 	if (direction == CRYPT_OPEN)
 		sa->own_space.replay = replay_new(cfg->replay_packets);
 	sa->space = &sa->own_space;
+	if (cfg->esn)
+		return;
 	if (sa->hard_packets == 0 || sa->hard_packets > UINT32_MAX)
 		sa->hard_packets = UINT32_MAX;
 }
@@ -64,7 +67,7 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->encr = cfg->encr;
 	sa->integ = cfg->integ;
 	sa->conn = cfg->conn;
-	if (cfg->esn)
+	if (cfg->esn && !cfg->own_space)
 		sa->space = &cfg->peer->space;
 	else
 		sa_init_own_space(sa, cfg, direction);
@@ -102,6 +105,19 @@ void sa_set_path(struct sa *sa, struct path *path)
 	struct path *old = rcu_xchg_pointer(&sa->path, path);
 	if (old)
 		call_rcu(&old->rcu, path_free_rcu);
+}
+
+void sa_copy_path(struct sa *sa, const struct sa *from)
+{
+	const struct path *path = rcu_dereference(from->path);
+	if (!path)
+		return;
+	struct path *copy = mem_zalloc(sizeof(*copy));
+	copy->local = path->local;
+	copy->remote = path->remote;
+	copy->sock = path->sock;
+	copy->mtu = path->mtu;
+	sa_set_path(sa, copy);
 }
 
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)

@@ -8,7 +8,8 @@
  *
  * One sequence space per peer and direction: all ESN SAs of a peer draw their numbers from one
  * counter and share one replay window, so that copies on several SAs carry one number and a
- * move cannot lose or repeat one.  An SA without ESN has a space of its own.
+ * move cannot lose or repeat one.  An SA without ESN has a space of its own, and so have those
+ * with a peer of another make, which numbers each SA by itself.
  */
 #ifndef SADB_SA_H
 #define SADB_SA_H
@@ -122,9 +123,10 @@ struct sa_config {
 	const uint8_t *key;
 	size_t key_len;
 	bool esn, configured_keys, udp;
-	uint32_t replay_packets; /* for an own space (no ESN) */
+	bool own_space;		 /* numbers and window of its own, with ESN too */
+	uint32_t replay_packets; /* for an own space */
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
-	struct peer *peer; /* borrowed; its space must have a replay window when esn */
+	struct peer *peer; /* borrowed; its space must have a replay window when it is shared */
 	void *conn;
 };
 
@@ -135,6 +137,8 @@ void sa_free(struct sa *sa);	   /* at once: never published, or after a grace pe
 void sa_free_later(struct sa *sa); /* by rcu */
 /* Replaces sa->path; the old one is freed by rcu.  path is taken; NULL allowed. */
 void sa_set_path(struct sa *sa, struct path *path);
+/* The path of another SA, if it has one; before sa is published. */
+void sa_copy_path(struct sa *sa, const struct sa *from);
 /* Bytes that ESP adds to an inner packet, without the outer IP and UDP headers: the largest
  * inner packet that fits in `room` bytes of ESP packet. */
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);

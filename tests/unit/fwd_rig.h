@@ -62,7 +62,7 @@ struct rig_config {
 	const char *encr, *integ;
 	int outer;		    /* 4 or 6 */
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
-	bool no_offload, strict, ike;
+	bool no_offload, strict, ike, own_space;
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -231,6 +231,7 @@ static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned 
 	    .esn = !r->cfg.no_esn,
 	    .configured_keys = !r->cfg.fresh,
 	    .udp = !r->cfg.native,
+	    .own_space = r->cfg.own_space,
 	    .replay_packets = r->cfg.replay ? r->cfg.replay : 1024,
 	    .soft_packets = r->cfg.soft_packets,
 	    .hard_packets = r->cfg.hard_packets,

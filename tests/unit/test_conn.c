@@ -195,6 +195,140 @@ static void test_retire(void **state)
 	assert_int_equal(retired_count, 4);
 }
 
+/* --- rekeying */
+
+/* A second pair beside the first, its use, and the end of the first; all stay to be found. */
+static void test_rekey(void **state)
+{
+	(void)state;
+	struct conn_table *t = conn_table_new(NULL, NULL);
+	struct endpoint at = endpoint_of("192.0.2.9", 4500);
+	conn_table_set_retire(t, retire_and_note, &retired_count);
+	retired_count = 0;
+	struct conn *c = must_add(t, "a", 0x1000, "192.0.2.1", "10.0.0.1");
+	struct conn *other = must_add(t, "b", 0x3000, "192.0.2.1", "10.0.0.1");
+	struct sa *old_in = c->in, *old_out = c->out;
+	struct path *path = mem_zalloc(sizeof(*path));
+	path->remote = at;
+	path->mtu = 1400;
+	sa_set_path(c->out, path);
+	conn_set_active(c, true);
+	atomic_store(&c->in->last_us, 77);
+	atomic_store(&c->in->packets, 5);
+	atomic_store(&c->in->bytes, 500);
+	atomic_store(&c->out->first_us, 66);
+	atomic_store(&c->out->last_us, 88);
+
+	struct sa *in = sa_of(0x2000, CRYPT_OPEN), *out = sa_of(0x2001, CRYPT_SEAL);
+	assert_int_equal(conn_add_pair(t, c, in, out), 0);
+	assert_ptr_equal(c->in, in);
+	assert_ptr_equal(c->out, old_out);
+	assert_true(atomic_load(&in->active));
+	assert_true(conn_heard_us(c) == 77);
+	assert_int_equal(out->path->mtu, 1400);
+	assert_true(endpoint_equal(&out->path->remote, &at));
+	assert_ptr_not_equal(out->path, old_out->path);
+	assert_null(in->path);
+	/* Taken SPIs: of its own, and of another. */
+	struct sa *twin[] = {sa_of(0x1000, CRYPT_OPEN), sa_of(0x3000, CRYPT_OPEN),
+			     sa_of(0x2000, CRYPT_OPEN)};
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(conn_add_pair(t, c, twin[i], out), -EEXIST);
+		sa_free(twin[i]);
+	}
+	assert_ptr_equal(c->in, in);
+	/* Both are found by what they are, and not by what they are not. */
+	assert_ptr_equal(conn_find_spi(t, 0x1000), c);
+	assert_ptr_equal(conn_find_spi(t, 0x2000), c);
+	assert_ptr_equal(conn_find_sa(t, old_in, 0x1000, false), c);
+	assert_ptr_equal(conn_find_sa(t, in, 0x2000, false), c);
+	assert_ptr_equal(conn_find_sa(t, old_out, 0x1001, true), c);
+	assert_ptr_equal(conn_find_sa(t, out, 0x2001, true), c);
+	assert_ptr_equal(conn_find_sa(t, other->out, 0x3001, true), other);
+	assert_null(conn_find_sa(t, out, 0x1001, true));
+	assert_null(conn_find_sa(t, in, 0x1000, false));
+	assert_null(conn_find_sa(t, old_in, 0x1000, true));
+	/* Heard on the old one still; in and out of the binding on both. */
+	atomic_store(&old_in->last_us, 99);
+	assert_true(conn_heard_us(c) == 99);
+	conn_set_active(c, false);
+	assert_false(atomic_load(&in->active) || atomic_load(&old_in->active));
+	atomic_store(&in->packets, 2);
+	assert_int_equal(conn_rx(c).packets, 7);
+	assert_int_equal(conn_rx(c).bytes, 500);
+
+	assert_true(conn_use_pair(c, 0x2000));
+	assert_false(conn_use_pair(c, 0x2000));
+	assert_false(conn_use_pair(c, 0x4000));
+	assert_ptr_equal(c->out, out);
+	assert_true(atomic_load(&out->first_us) == 66 && atomic_load(&out->last_us) == 88);
+
+	struct conn_pair *gone = conn_take_pair(t, c, 0x1000);
+	assert_non_null(gone);
+	assert_null(conn_find_spi(t, 0x1000));
+	assert_null(conn_find_sa(t, old_out, 0x1001, true));
+	assert_int_equal(retired_count, 0);
+	conn_pair_retire(t, gone);
+	assert_int_equal(retired_count, 2);
+	assert_int_equal(conn_rx(c).packets, 7); /* not forgotten */
+	assert_null(conn_take_pair(t, c, 0x1000));
+	assert_null(conn_take_pair(t, c, 0x2000)); /* the last: the connection goes */
+	conn_table_free(t);
+	assert_int_equal(retired_count, 6);
+	rcu_barrier();
+}
+
+/* Of two rekeys at once one is given up again, the one in use too. */
+static void test_rekey_given_up(void **state)
+{
+	(void)state;
+	struct conn_table *t = conn_table_new(NULL, NULL);
+	struct conn *c = must_add(t, "a", 0x1000, "192.0.2.1", "10.0.0.1");
+	struct sa *in[2] = {sa_of(0x2000, CRYPT_OPEN), sa_of(0x2100, CRYPT_OPEN)};
+	struct sa *out[2] = {sa_of(0x2001, CRYPT_SEAL), sa_of(0x2101, CRYPT_SEAL)};
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(conn_add_pair(t, c, in[i], out[i]), 0);
+	assert_true(conn_use_pair(c, 0x2000));
+	assert_ptr_equal(c->in, in[1]);
+	struct conn_pair *gone = conn_take_pair(t, c, 0x2000);
+	assert_ptr_equal(c->in, in[1]);
+	assert_ptr_equal(c->out, out[1]);
+	conn_pair_retire(t, gone);
+	gone = conn_take_pair(t, c, 0x2100);
+	assert_int_equal(c->in->spi, 0x1000);
+	assert_int_equal(c->out->spi, 0x1001);
+	conn_pair_retire(t, gone);
+	assert_null(conn_take_pair(t, c, 0x1000));
+	conn_table_free(t);
+	rcu_barrier();
+}
+
+static void test_walk(void **state)
+{
+	(void)state;
+	struct conn_table *t = conn_table_new(NULL, NULL);
+	assert_null(conn_table_walk(t));
+	struct conn *c[4];
+	static const char *const names[] = {"a", "b", "c", "d"};
+	for (uint32_t i = 0; i < 4; i++)
+		c[i] = must_add(t, names[i], 0x1000 + i * 2, NULL, "10.0.0.1");
+	assert_int_equal(conn_table_size(t), 4);
+	for (int i = 0; i < 9; i++)
+		assert_ptr_equal(conn_table_walk(t), c[i % 4]);
+	conn_table_remove(t, c[1]); /* the next one */
+	assert_ptr_equal(conn_table_walk(t), c[2]);
+	conn_table_remove(t, c[2]); /* the last one given */
+	assert_ptr_equal(conn_table_walk(t), c[3]);
+	assert_ptr_equal(conn_table_walk(t), c[0]);
+	conn_table_remove(t, c[3]);
+	assert_ptr_equal(conn_table_walk(t), c[0]);
+	conn_table_remove(t, c[0]);
+	assert_null(conn_table_walk(t));
+	assert_int_equal(conn_table_size(t), 0);
+	conn_table_free(t);
+	rcu_barrier();
+}
+
 /* --- states */
 
 static struct {
@@ -394,11 +528,18 @@ static void test_rto(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_find),	 cmocka_unit_test(test_add_refuses_twins),
-	    cmocka_unit_test(test_remove),	 cmocka_unit_test(test_retire),
-	    cmocka_unit_test(test_states),	 cmocka_unit_test(test_state_texts),
-	    cmocka_unit_test(test_pair_changes), cmocka_unit_test(test_many),
+	    cmocka_unit_test(test_find),
+	    cmocka_unit_test(test_add_refuses_twins),
+	    cmocka_unit_test(test_remove),
+	    cmocka_unit_test(test_retire),
+	    cmocka_unit_test(test_states),
+	    cmocka_unit_test(test_state_texts),
+	    cmocka_unit_test(test_pair_changes),
+	    cmocka_unit_test(test_many),
 	    cmocka_unit_test(test_rto),
+	    cmocka_unit_test(test_rekey),
+	    cmocka_unit_test(test_rekey_given_up),
+	    cmocka_unit_test(test_walk),
 	};
 	/* Freeing goes by rcu; this thread holds nothing while it waits. */
 	rcu_register_thread();

@@ -567,6 +567,40 @@ static void test_names(void **state)
 	assert_string_equal(drop_name(DROP_UNKNOWN_SPI), "unknown-spi");
 }
 
+static uint32_t low_number(const struct rig_packet *q)
+{
+	return (uint32_t)q->data[4] << 24 | (uint32_t)q->data[5] << 16 | (uint32_t)q->data[6] << 8 |
+	       q->data[7];
+}
+
+/* Peers of another make: each SA counts for itself; fresh keys know no hello. */
+static void test_own_space(void **state)
+{
+	(void)state;
+	struct rig_config c = {.sas = 2, .own_space = true, .fresh = true, .encr = "aes128-gcm"};
+	struct rig *r = rig_new(&c);
+	rig_route(&r->node[0], "0.0.0.0/0", 1);
+	for (uint32_t i = 1; i <= 3; i++) {
+		send_udp(r, 4, 100);
+		assert_int_equal(low_number(&r->node[0].sent.at[i - 1]), i);
+	}
+	static const uint8_t probe[16] = "SJPR\1\0\0\0";
+	assert_true(fwd_inject(r->node[0].f, r->node[0].out[1], IP_PROTO_NONE, probe, 16, 0x777));
+	assert_false(
+	    fwd_inject_aside(r->node[0].f, r->node[0].out[1], IP_PROTO_NONE, probe, 16, 7, NULL));
+	fwd_run_commands(r->node[0].f, r->now);
+	assert_int_equal(low_number(&r->node[0].sent.at[3]), 1);
+	rig_route(&r->node[0], "0.0.0.0/0", 2); /* both */
+	send_udp(r, 4, 100);
+	assert_int_equal(low_number(&r->node[0].sent.at[4]), 4);
+	assert_int_equal(low_number(&r->node[0].sent.at[5]), 2);
+	rig_deliver(r, 0);
+	assert_int_equal(r->node[1].written.count, 5);
+	assert_int_equal(rig_all_drops(r, 1), 0);
+	assert_int_equal(atomic_load(&r->node[1].peer.space.next), 1);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -587,6 +621,7 @@ int main(void)
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_keepalive),
 	    cmocka_unit_test(test_inject),
+	    cmocka_unit_test(test_own_space),
 	    cmocka_unit_test(test_full_ring),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);

@@ -130,6 +130,23 @@ static void test_sa_without_esn_owns(void **state)
 	}
 }
 
+/* With ESN, and yet its own: no limit of 2^32, and the peer is not asked for a window. */
+static void test_sa_own_space(void **state)
+{
+	(void)state;
+	struct peer peer = {0};
+	struct sa_config cfg = config_of(256, "aes128-cbc", "hmac-sha-256-128", &peer);
+	cfg.esn = cfg.own_space = true;
+	struct sa *in = must_new(&cfg, CRYPT_OPEN), *out = must_new(&cfg, CRYPT_SEAL);
+	assert_ptr_equal(in->space, &in->own_space);
+	assert_ptr_equal(out->space, &out->own_space);
+	assert_non_null(in->space->replay);
+	assert_true(atomic_load(&out->space->next) == 1);
+	assert_true(in->hard_packets == 0 && out->hard_packets == 0);
+	sa_free(in);
+	sa_free(out);
+}
+
 static void test_sa_directions_fit(void **state)
 {
 	(void)state;
@@ -334,6 +351,7 @@ int main(void)
 	    cmocka_unit_test(test_space),
 	    cmocka_unit_test(test_sa_with_esn_borrows),
 	    cmocka_unit_test(test_sa_without_esn_owns),
+	    cmocka_unit_test(test_sa_own_space),
 	    cmocka_unit_test(test_sa_directions_fit),
 	    cmocka_unit_test(test_sa_new_refuses),
 	    cmocka_unit_test(test_path_is_replaced),
