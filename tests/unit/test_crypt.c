@@ -85,6 +85,7 @@ static const struct combo combos[] = {
     {"null", "hmac-sha-512-256"},
     {"null", "hmac-sha-1-96"},
     {"aes128-gcm", NULL},
+    {"aes192-gcm", NULL},
     {"aes256-gcm", NULL},
     {"chacha20-poly1305", NULL},
 };
