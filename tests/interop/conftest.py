@@ -110,15 +110,17 @@ class Daemon:
 
 
 class Guest:
-    def __init__(self, uml_run, where):
-        self.where = where
-        ns_sh = ["ip", "netns", "exec", HOST]
-        addrs = "10.9.0.2/24,fd09::2/64"
-        self.out = open(where / "guest.log", "w+")
+    """A Linux kernel at one end of a TAP device that exists, with guest.py in it."""
+
+    def __init__(self, uml_run, where, ns=HOST, tap=TAP, addresses=("10.9.0.2/24", "fd09::2/64"),
+                 modules="esp4,esp6,xfrm_user,tunnel4,tunnel6", name="guest"):
+        self.path = where / f"{name}.log"
+        address = addresses[0].split("/")[0]
+        self.out = open(self.path, "w+")
         self.proc = subprocess.Popen(
-            [*ns_sh, str(uml_run), "-m", "192M", "-t", f"{TAP}={addrs}",
-             "-M", "esp4,esp6,xfrm_user,tunnel4,tunnel6",
-             "/usr/bin/python3", str(HERE / "guest.py"), "10.9.0.2", "7000"],
+            ["ip", "netns", "exec", ns, str(uml_run), "-m", "192M",
+             "-t", f"{tap}={','.join(addresses)}", "-M", modules,
+             "/usr/bin/python3", str(HERE / "guest.py"), address, "7000"],
             stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out, start_new_session=True)
 
         def reached():
@@ -126,15 +128,15 @@ class Guest:
                 raise AssertionError("the guest ended:\n" + self.log())
             if "ready" not in self.log():
                 return None
-            with inside(HOST):
+            with inside(ns):
                 sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.settimeout(90)
-            sock.connect(("10.9.0.2", 7000))
+            sock.connect((address, 7000))
             return sock
         self.lines = wait_for("the guest's start", reached, 90).makefile("rw")
 
     def log(self):
-        return (self.where / "guest.log").read_text(errors="replace")[-4000:]
+        return self.path.read_text(errors="replace")[-4000:]
 
     def call(self, name, **kw):
         self.lines.write(json.dumps({"call": name, **kw}) + "\n")
@@ -176,11 +178,16 @@ def ready():
 
 
 @pytest.fixture(scope="session")
-def guest(ready, where):
+def uml_run(ready):
+    path = Path(os.environ.get("SOJOURN_UML", ROOT.parent / "shared/uml/uml-run"))
+    if not os.access(path, os.X_OK) or not os.path.exists("/usr/bin/linux.uml"):
+        pytest.skip(f"no Linux kernel to talk to: {path} is not there (or set SOJOURN_UML)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def guest(uml_run, where):
     """The kernel, set up for every case of both roles; one boot for all."""
-    uml_run = Path(os.environ.get("SOJOURN_UML", ROOT.parent / "shared/uml/uml-run"))
-    if not os.access(uml_run, os.X_OK) or not os.path.exists("/usr/bin/linux.uml"):
-        pytest.skip(f"no Linux kernel to talk to: {uml_run} is not there (or set SOJOURN_UML)")
     sh("ip", "netns", "del", HOST, check=False)
     sh("ip", "netns", "add", HOST)
     made = None
@@ -198,3 +205,30 @@ def guest(ready, where):
         if made:
             made.stop()
         sh("ip", "netns", "del", HOST, check=False)
+
+
+@pytest.fixture(scope="session")
+def pki(where):
+    from pki import Pki
+    return Pki(where / "pki")
+
+
+@pytest.fixture(scope="session")
+def strongswan(ready):
+    from strongswan import missing
+    if missing():
+        pytest.skip(missing())
+
+
+@pytest.fixture(scope="module")
+def ground_of_module(ready):
+    from ground import Ground
+    with Ground() as made:
+        yield made
+
+
+@pytest.fixture
+def ground(ground_of_module):
+    """Every cable is in, and nothing is silenced."""
+    yield ground_of_module
+    ground_of_module.restore()
