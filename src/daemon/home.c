@@ -163,6 +163,26 @@ static void leave_at_once(struct node *n)
 	leave(n, 0, true);
 }
 
+static void leaving_end(struct node *n, const struct prefix *prefix)
+{
+	struct published **p = published_find(home_of(n), prefix);
+	if (*p && (*p)->leaving)
+		published_end(n, p);
+}
+
+/* Rekeyed: what names its old SA names the fresh one, or nothing. */
+static void home_out_changed(struct node *n, struct conn *c)
+{
+	const struct registrar_terminal *t = c->peer->owner;
+	for (unsigned i = 0; t && i < t->home_count; i++) {
+		struct prefix host = prefix_host(&t->homes[i]);
+		binding_changed(n, t->bindings[i]);
+		leaving_end(n, &host);
+	}
+	for (unsigned i = 0; t && i < t->prefix_count; i++)
+		leaving_end(n, &t->prefixes[i]);
+}
+
 /* --- replies */
 
 static const struct path *reply_path(struct node *n, const struct conn *conn)
@@ -337,7 +357,7 @@ static void home_expired(struct node *n, struct conn *c)
 /* A terminal asks over each connection that it can use every probe-spare (20 s). */
 static void home_sweep(struct node *n, struct conn *c, usec_t now)
 {
-	usec_t heard = atomic_load_explicit(&c->in->last_us, memory_order_relaxed);
+	usec_t heard = conn_heard_us(c);
 	bool silent = heard + STALE_US < now;
 	if (c->state == CONN_READY && silent)
 		conn_set_state(n->table, c, CONN_STALE, now);
@@ -413,7 +433,7 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 	memcpy(rt->mn_ha_key, t->registration_key, sizeof rt->mn_ha_key);
 	rt->lifetime_max_s = t->lifetime_s;
 	rt->connections_max = t->connections_max;
-	rt->peer = node_peer_new(n, t, false);
+	rt->peer = node_peer_new(t, false);
 	/* What was asked before we started may have been taken by whoever heard it. */
 	rt->last_identification = mip4_identification(clock_wall_us());
 	rt->last_hello6 = (uint32_t)(clock_wall_us() / USEC_PER_SEC);
@@ -644,6 +664,7 @@ const struct role role_home = {
     .mtu_changed = home_mtu_changed,
     .sweep = home_sweep,
     .expired = home_expired,
+    .out_changed = home_out_changed,
     .tick = home_tick,
     .reload = home_reload,
     .status = home_status,

@@ -22,194 +22,11 @@
 #include "wire/ip.h"
 
 #define MH_MAX	      1024
+#define SWEEP_PARTS   20
+#define SWEEP_LEAST   64 /* connections at a time */
 #define MTU_FORGET_US (600ull * USEC_PER_SEC)
 #define MTU_LEAST4    552
 #define MTU_LEAST6    1280
-
-/* --- peers */
-
-struct node_peer {
-	struct peer peer; /* first: a struct peer * is a struct node_peer * */
-	struct rcu_head rcu;
-};
-
-static void peer_free(struct rcu_head *head)
-{
-	struct node_peer *p = caa_container_of(head, struct node_peer, rcu);
-	space_clear(&p->peer.space);
-	free(p);
-}
-
-static void peer_free_later(void *arg)
-{
-	struct node_peer *p = arg;
-	call_rcu(&p->rcu, peer_free);
-}
-
-struct peer *node_peer_new(struct node *n, const struct config_terminal *t, bool is_home_server)
-{
-	(void)n;
-	struct node_peer *p = mem_zalloc(sizeof *p);
-	space_init(&p->peer.space, t->replay_packets);
-	space_begin_epoch(&p->peer.space, node_new_epoch());
-	p->peer.strict = t->strict && !is_home_server;
-	p->peer.is_home_server = is_home_server;
-	for (unsigned i = 0; i < t->home_count; i++)
-		p->peer.prefixes[p->peer.prefix_count++] = prefix_host(&t->homes[i]);
-	for (unsigned i = 0; i < t->prefix_count && p->peer.prefix_count < PEER_PREFIXES_MAX; i++)
-		p->peer.prefixes[p->peer.prefix_count++] = t->prefixes[i];
-	return &p->peer;
-}
-
-void node_peer_retire(struct node *n, struct peer *peer)
-{
-	if (peer)
-		fwd_after(n->fwd, peer_free_later, caa_container_of(peer, struct node_peer, peer));
-}
-
-uint32_t node_new_epoch(void)
-{
-	uint32_t epoch = 0;
-	while (epoch == 0 || epoch == UINT32_MAX)
-		random_bytes(&epoch, sizeof epoch);
-	return epoch;
-}
-
-void node_epoch_accept(struct node *n, struct conn *c, uint64_t number)
-{
-	if (fwd_reset_window(n->fwd, c->in->space, number))
-		atomic_store(&c->in->space->rx_epoch, (uint32_t)(number >> 32));
-	else
-		log_warn(n->log, "node: packet thread is behind, epoch not taken connection=%s",
-			 c->name);
-}
-
-/* --- connections */
-
-static struct sa *conn_sa(const struct config_connection *c, enum crypt_direction direction,
-			  struct peer *peer, struct conn *conn, struct err *err)
-{
-	bool in = direction == CRYPT_OPEN;
-	struct sa_config cfg = {
-	    .spi = in ? c->spi_in : c->spi_out,
-	    .encr = c->encr,
-	    .integ = c->integ,
-	    .key = in ? c->key_in : c->key_out,
-	    .key_len = c->key_len,
-	    .esn = c->esn,
-	    .configured_keys = true,
-	    .udp = c->udp,
-	    .replay_packets = c->replay_packets,
-	    .soft_packets = c->soft_packets,
-	    .hard_packets = c->hard_packets,
-	    .soft_bytes = c->soft_bytes,
-	    .hard_bytes = c->hard_bytes,
-	    .peer = peer,
-	    .conn = conn,
-	};
-	return sa_new(&cfg, direction, err);
-}
-
-struct conn *node_conn_add(struct node *n, const struct config_connection *c, struct peer *peer,
-			   void *owner, struct err *err)
-{
-	struct conn *conn = mem_zalloc(sizeof *conn);
-	usec_t now = clock_now_us();
-
-	memcpy(conn->name, c->name, sizeof conn->name);
-	conn->care_of = c->care_of;
-	conn->server = c->server;
-	conn->udp = c->udp;
-	conn->peer = peer;
-	conn->owner = owner;
-	conn->since_us = now;
-	conn->expires_us = c->lifetime_s ? now + c->lifetime_s * (usec_t)USEC_PER_SEC : USEC_NEVER;
-	conn->in = conn_sa(c, CRYPT_OPEN, peer, conn, err);
-	conn->out = conn->in ? conn_sa(c, CRYPT_SEAL, peer, conn, err) : NULL;
-	if (!conn->out)
-		goto fail_sa;
-	if (sadb_add(n->sadb, conn->in) < 0) {
-		err_set(err, "connection %s: SPI 0x%08" PRIx32 " is taken; choose another", c->name,
-			c->spi_in);
-		goto fail_sa;
-	}
-	if (conn_table_add(n->table, conn) < 0) {
-		err_set(err, "connection %s: its name or SPI is taken", c->name);
-		goto fail_table;
-	}
-	return conn;
-
-fail_table:
-	sadb_remove(n->sadb, conn->in);
-	fwd_retire(n->fwd, conn->in);
-	conn->in = NULL;
-fail_sa:
-	if (conn->in)
-		sa_free(conn->in);
-	if (conn->out)
-		sa_free(conn->out);
-	free(conn);
-	return NULL;
-}
-
-void node_conn_remove(struct node *n, struct conn *c)
-{
-	sadb_remove(n->sadb, c->in);
-	conn_table_remove(n->table, c);
-}
-
-static struct path *path_copy(const struct path *p)
-{
-	struct path *copy = mem_zalloc(sizeof *copy);
-	copy->local = p->local;
-	copy->remote = p->remote;
-	copy->sock = p->sock;
-	copy->mtu = p->mtu;
-	return copy;
-}
-
-void node_conn_set_path(struct conn *c, const struct path *path)
-{
-	sa_set_path(c->out, path ? path_copy(path) : NULL);
-	sa_set_path(c->in, path ? path_copy(path) : NULL);
-}
-
-uint32_t node_link_mtu(const struct node *n, const struct conn *c)
-{
-	return c->link_mtu && c->link_mtu < n->cfg->mtu ? c->link_mtu : n->cfg->mtu;
-}
-
-uint32_t node_conn_inner_mtu(const struct conn *c)
-{
-	const struct path *p = rcu_dereference(c->out->path);
-	if (!p)
-		return 0;
-	uint32_t outer = (p->remote.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN) +
-			 (c->udp ? UDP_HEADER_LEN : 0u);
-	return p->mtu > outer ? sa_inner_mtu(c->out, p->mtu - outer) : 0;
-}
-
-uint32_t node_peer_clamp(struct peer *peer, struct conn *const *conns, size_t count)
-{
-	uint32_t least = 0;
-	for (size_t i = 0; i < count; i++) {
-		uint32_t mtu = node_conn_inner_mtu(conns[i]);
-		if (mtu && (!least || mtu < least))
-			least = mtu;
-	}
-	atomic_store_explicit(&peer->clamp_mtu, least, memory_order_relaxed);
-	return least;
-}
-
-struct active *node_active(struct conn *const *conns, size_t count)
-{
-	if (count == 0)
-		return NULL;
-	struct active *a = mem_zalloc(sizeof *a);
-	for (size_t i = 0; i < count && i < ACTIVE_MAX; i++)
-		a->sa[a->count++] = conns[i]->out;
-	return a;
-}
 
 /* --- sending control messages */
 
@@ -217,7 +34,7 @@ static void inject(struct node *n, struct conn *c, uint8_t next_header, const vo
 		   size_t len, const struct node_sending *how)
 {
 	bool sent;
-	if (how->aside)
+	if (how->aside && c->out->configured_keys)
 		sent = fwd_inject_aside(n->fwd, c->out, next_header, data, len, how->hello_epoch,
 					how->via);
 	else
@@ -281,8 +98,10 @@ static void event_probe(struct node *n, const struct role_arrival *a)
 /* Neither direction carries anything any more. */
 static void conn_end(struct node *n, struct conn *c)
 {
-	atomic_store(&c->in->dead, true);
-	atomic_store(&c->out->dead, true);
+	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
+		atomic_store(&p->in->dead, true);
+		atomic_store(&p->out->dead, true);
+	}
 	n->role->expired(n, c);
 	conn_set_state(n->table, c, CONN_EXPIRED, clock_now_us());
 }
@@ -305,24 +124,41 @@ static void conn_path_mtu(struct node *n, struct conn *c, uint32_t mtu, usec_t t
 	n->role->mtu_changed(n, c);
 }
 
-/* NULL when it was removed meanwhile, or its SPI belongs to another SA now. */
-static struct conn *event_conn(struct node *n, const struct fwd_event *e)
+/* The rest of an SA that was rekeyed says nothing of its connection: that it ends, or whence its
+ * last packets came once the fresh one is heard. */
+static bool event_is_past(const struct conn *c, const struct fwd_event *e)
 {
-	struct conn *c;
-	if (!e->outbound) {
-		c = conn_find_spi(n->table, e->spi);
-		return c && c->in == e->sa ? c : NULL;
+	if (e->sa == c->in || e->sa == c->out)
+		return false;
+	switch (e->kind) {
+	case FWD_EV_CONTROL:
+	case FWD_EV_PROBE:
+	case FWD_EV_PATH_MTU:
+		return false;
+	case FWD_EV_MOVED:
+		return atomic_load_explicit(&c->in->packets, memory_order_relaxed) > 0;
+	case FWD_EV_SOFT_LIFETIME:
+	case FWD_EV_HARD_LIFETIME:
+		return true;
 	}
-	for (c = conn_table_first(n->table); c; c = c->next)
-		if (c->out == e->sa)
-			return c;
-	return NULL;
+	return false;
+}
+
+static void event_soft_lifetime(struct node *n, struct conn *c, const struct fwd_event *e)
+{
+	if (!c->in->configured_keys && n->role->rekey_wanted)
+		n->role->rekey_wanted(n, c, e->outbound);
+	else
+		log_warn(n->log,
+			 "node: lifetime nearly spent connection=%s; give it fresh keys and reload",
+			 c->name);
 }
 
 static void event_handle(struct node *n, const struct fwd_event *e)
 {
-	struct role_arrival a = {.event = e, .conn = event_conn(n, e)};
-	if (!a.conn)
+	struct role_arrival a = {.event = e,
+				 .conn = conn_find_sa(n->table, e->sa, e->spi, e->outbound)};
+	if (!a.conn || event_is_past(a.conn, e))
 		return; /* removed meanwhile */
 	const struct path *known = rcu_dereference(a.conn->out->path);
 	a.back = (struct path){.local = a.conn->server,
@@ -344,9 +180,7 @@ static void event_handle(struct node *n, const struct fwd_event *e)
 		n->role->moved(n, &a);
 		break;
 	case FWD_EV_SOFT_LIFETIME:
-		log_warn(n->log,
-			 "node: lifetime nearly spent connection=%s; give it fresh keys and reload",
-			 a.conn->name);
+		event_soft_lifetime(n, a.conn, e);
 		break;
 	case FWD_EV_HARD_LIFETIME:
 		log_error(n->log, "node: lifetime spent connection=%s spi=0x%08" PRIx32,
@@ -381,23 +215,40 @@ static void events_ready(void *ctx, bool readable, bool writable)
 
 /* --- time */
 
-/* Once a second: what lasts and what ended. */
+static void sweep_conn(struct node *n, struct conn *c, usec_t now)
+{
+	if (c->state == CONN_EXPIRED)
+		return;
+	if (c->expires_us <= now) {
+		log_error(n->log, "node: lifetime ended connection=%s", c->name);
+		conn_end(n, c);
+	} else if (c->mtu_told_us && now - c->mtu_told_us > MTU_FORGET_US) {
+		conn_path_mtu(n, c, node_link_mtu(n, c), 0);
+	}
+	n->role->sweep(n, c, now);
+}
+
+/* Each connection once a second: what lasts and what ended.  A part of them at a time, so that many
+ * do not hold up what came meanwhile. */
 static void sweep(struct node *n, usec_t now)
 {
 	if (now < n->sweep_us)
 		return;
-	n->sweep_us = now + USEC_PER_SEC;
-	for (struct conn *c = conn_table_first(n->table); c; c = c->next) {
-		if (c->state == CONN_EXPIRED)
-			continue;
-		if (c->expires_us <= now) {
-			log_error(n->log, "node: lifetime ended connection=%s", c->name);
-			conn_end(n, c);
-		} else if (c->mtu_told_us && now - c->mtu_told_us > MTU_FORGET_US) {
-			conn_path_mtu(n, c, node_link_mtu(n, c), 0);
-		}
-		n->role->sweep(n, c, now);
+	if (n->sweep_left == 0)
+		n->sweep_left = conn_table_size(n->table);
+	size_t part = conn_table_size(n->table) / SWEEP_PARTS + 1;
+	part = part > SWEEP_LEAST ? part : SWEEP_LEAST;
+	part = part < n->sweep_left ? part : n->sweep_left;
+	n->sweep_left -= part;
+	n->sweep_us = now + (n->sweep_left ? USEC_PER_SEC / SWEEP_PARTS : 0);
+	if (n->sweep_left == 0) {
+		n->sweep_us = n->sweep_round_us + USEC_PER_SEC;
+		if (n->sweep_us <= now)
+			n->sweep_us = now + USEC_PER_SEC;
+		n->sweep_round_us = n->sweep_us;
 	}
+	for (struct conn *c; part > 0 && (c = conn_table_walk(n->table)); part--)
+		sweep_conn(n, c, now);
 }
 
 static void node_turn(void *ctx)

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include "daemon/config.h"
 #include "forward/fwd.h"
+#include "ike/ike.h"
 #include "mobility/moves.h"
 #include "platform/loop.h"
 #include "platform/netreq.h"
@@ -41,6 +42,10 @@ struct role {
 	/* The path's MTU changed, and with it what fits into the connection. */
 	void (*mtu_changed)(struct node *n, struct conn *c);
 	void (*expired)(struct node *n, struct conn *c); /* before its state changes */
+	/* c->out is another one: nothing published may name the one before when this returns. */
+	void (*out_changed)(struct node *n, struct conn *c);
+	/* So much went over it, one way, that it should be rekeyed.  NULL: never is. */
+	void (*rekey_wanted)(struct node *n, struct conn *c, bool outbound);
 	usec_t (*tick)(struct node *n, usec_t now_us);
 	void (*sweep)(struct node *n, struct conn *c, usec_t now_us); /* each, once a second */
 	/* Differences between n->cfg and fresh are carried out; then n->cfg is replaced. */
@@ -69,19 +74,55 @@ struct node {
 	struct conn_table *table;
 	struct moves *moves;
 	struct control *control;
-	usec_t start_us, sweep_us;
+	usec_t start_us, sweep_us, sweep_round_us;
+	size_t sweep_left; /* of this second's round */
 	uint32_t tun_mtu;
 	int exit_status;
 };
 
 /* A peer and whose it is; freed by rcu after its SAs. */
-struct peer *node_peer_new(struct node *n, const struct config_terminal *t, bool is_home_server);
+struct node_peer_config {
+	const struct addr *homes;
+	uint8_t home_count;
+	const struct prefix *prefixes;
+	uint8_t prefix_count;
+	uint32_t replay_packets; /* of the space that its SAs share */
+	bool strict, is_home_server;
+	bool configured_keys; /* numbers in epochs (sadb/sa.h) */
+};
+struct peer *node_peer_make(const struct node_peer_config *cfg);
+/* Of configured keys. */
+struct peer *node_peer_new(const struct config_terminal *t, bool is_home_server);
 void node_peer_retire(struct node *n, struct peer *peer);
 
 /* A connection by the configuration, in table and SADB; NULL with err. */
 struct conn *node_conn_add(struct node *n, const struct config_connection *c, struct peer *peer,
 			   void *owner, struct err *err);
 void node_conn_remove(struct node *n, struct conn *c);
+
+/* What a key exchange made. */
+struct node_made {
+	const struct ike_child_up *up;
+	uint32_t replay_packets;	     /* window, where the SA has a space of its own */
+	uint64_t rekey_packets, rekey_bytes; /* in one direction; 0 never */
+	/* of a new connection */
+	const char *name;
+	struct endpoint care_of; /* family 0: none yet (a spare one) */
+	struct endpoint server;
+	struct peer *peer; /* borrowed */
+	void *owner;
+};
+/* In table and SADB, without a path; NULL with err. */
+struct conn *node_conn_new(struct node *n, const struct node_made *made, struct err *err);
+/* Fresh SAs of the same connection: the inbound one works from now, and c->in is it.  0, or -1 with
+ * err and nothing changed. */
+int node_conn_rekey(struct node *n, struct conn *c, const struct node_made *made, struct err *err)
+    __attribute__((warn_unused_result));
+/* Packets go out on the pair with this inbound SPI from now (role->out_changed). */
+void node_conn_use(struct node *n, struct conn *c, uint32_t spi_in);
+/* The pair with this inbound SPI goes.  False when it is the connection's last one, or none of its
+ * own: the connection is as it was. */
+bool node_conn_drop(struct node *n, struct conn *c, uint32_t spi_in);
 /* Publishes where the connection's packets go and whence they are expected (local, remote swap
  * ends for `in`).  NULL: nowhere. */
 void node_conn_set_path(struct conn *c, const struct path *path);

@@ -37,12 +37,10 @@ static json_t *spi_json(const struct sa *sa)
 	return json_string(text);
 }
 
-static json_t *traffic_json(const struct sa *sa)
+static json_t *traffic_json(struct conn_traffic t)
 {
-	return json_pack("{s:I,s:I}", "packets",
-			 (json_int_t)atomic_load_explicit(&sa->packets, memory_order_relaxed),
-			 "bytes",
-			 (json_int_t)atomic_load_explicit(&sa->bytes, memory_order_relaxed));
+	return json_pack("{s:I,s:I}", "packets", (json_int_t)t.packets, "bytes",
+			 (json_int_t)t.bytes);
 }
 
 static json_t *network_json(const struct network *net)
@@ -59,7 +57,7 @@ static json_t *network_json(const struct network *net)
 static json_t *connection_json(const struct node *n, const struct conn *c, usec_t now)
 {
 	const struct config_terminal *t = c->owner;
-	usec_t heard = atomic_load_explicit(&c->in->last_us, memory_order_relaxed);
+	usec_t heard = conn_heard_us(c);
 	uint32_t mtu = node_conn_inner_mtu(c);
 	json_t *o = json_object();
 
@@ -87,8 +85,8 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 			    c->srtt_us ? json_real((double)c->srtt_us / USEC_PER_MS) : json_null());
 	json_object_set_new(o, "mtu", mtu ? json_integer(mtu) : json_null());
 	json_object_set_new(o, "expires_s", seconds_until(c->expires_us, now));
-	json_object_set_new(o, "rx", traffic_json(c->in));
-	json_object_set_new(o, "tx", traffic_json(c->out));
+	json_object_set_new(o, "rx", traffic_json(conn_rx(c)));
+	json_object_set_new(o, "tx", traffic_json(conn_tx(c)));
 	return o;
 }
 

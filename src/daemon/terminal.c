@@ -430,6 +430,16 @@ static void terminal_expired(struct node *n, struct conn *c)
 	mover_remove(terminal_of(n)->mover, c, clock_now_us());
 }
 
+/* Rekeyed: the same connections by their fresh SAs. */
+static void terminal_out_changed(struct node *n, struct conn *c)
+{
+	(void)c;
+	if (terminal_of(n)->nothing_active)
+		activate_nothing(n);
+	else
+		publish_routes(n);
+}
+
 static void terminal_sweep(struct node *n, struct conn *c, usec_t now)
 {
 	(void)n;
@@ -573,7 +583,7 @@ static int terminal_start(struct node *n, struct err *err)
 	n->state = t;
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
 		t->outlets[i].sock = -1;
-	t->peer = node_peer_new(n, n->cfg->terminals, true);
+	t->peer = node_peer_new(n->cfg->terminals, true);
 	mover_configure(n->cfg, &mc);
 	t->mover = mover_new(&mc, &ops, n->table, n->moves, n->log);
 	mem_wipe(&mc, sizeof mc);
@@ -752,6 +762,7 @@ const struct role role_terminal = {
     .mtu_changed = terminal_mtu_changed,
     .sweep = terminal_sweep,
     .expired = terminal_expired,
+    .out_changed = terminal_out_changed,
     .tick = terminal_tick,
     .reload = terminal_reload,
     .status = terminal_status,

@@ -66,6 +66,7 @@ struct conn {
 	struct sa *out;		     /* of the pair in use */
 	struct peer *peer;	     /* borrowed */
 	void *owner;		     /* terminal entry (server) or the node's configuration of it */
+	void *setup;		     /* the role's: what its keys came from; NULL: configured */
 	usec_t since_us;	     /* of the state */
 	usec_t expires_us;	     /* USEC_NEVER */
 	uint32_t link_mtu;	     /* terminal: of the interface; 0 not known */
