@@ -128,7 +128,8 @@ struct ike_sa {
 	struct heap_item deadline;	  /* next thing to do by time */
 	struct ike_sa *run_next;	  /* waits for the end of the event under way */
 	bool run_waits;
-	bool silent; /* told as gone already: stays only to answer a repeated request */
+	bool silent;  /* told as gone already: stays only to answer a repeated request */
+	bool rekeyed; /* another took over: its end is told to nobody */
 	void *user;
 	struct ike *engine;
 	const struct ike_peer *peer; /* NULL before it is known */
@@ -218,6 +219,7 @@ enum outcome {
 	DONE,	  /* request: the response is written; response: the task ended */
 	AGAIN,	  /* response: build the next request of the same task */
 	RETRY,	  /* response: the task stays in the queue until not_before_us */
+	IGNORED,  /* response: as if it had not come (IKE_SA_INIT: nobody vouches for it) */
 	GONE,	  /* the IKE SA is gone */
 	SA_FAILED, /* request: send the response (an error notify, say), then the IKE SA goes;
 		    * response: it goes.  sa_fail says why */
@@ -242,6 +244,9 @@ extern const struct row *const table_requests[];	/* the peer's, the first that f
 extern const size_t table_requests_count;
 
 /* --- engine.c */
+/* Around each event; engine_leave of the outermost runs what waited. */
+void engine_enter(struct ike *e, usec_t now_us);
+void engine_leave(struct ike *e);
 /* With our SPI, in no index yet; as initiator of its exchange.  NULL: sas_max. */
 struct ike_sa *sa_create(struct ike *e, bool initiator);
 void sa_index(struct ike_sa *sa);
@@ -280,6 +285,8 @@ void task_forget_child(struct ike_sa *sa, const struct ike_child *c);
 void task_move(struct ike_sa *old, struct ike_sa *fresh);
 
 /* --- message.c */
+/* One datagram, counted. */
+void message_emit(struct ike *e, const struct ike_path *path, const uint8_t *msg, size_t len);
 /* A message of ours in the clear (IKE_SA_INIT). */
 void message_send_plain(struct ike_sa *sa, const struct ike_path *path, const uint8_t *msg,
 			size_t len, bool keep_as_request);
@@ -289,16 +296,17 @@ bool message_send(struct ike_sa *sa, const struct ike_path *path, enum ike_excha
 		  bool response, uint32_t id, uint8_t first, const uint8_t *inner, size_t len);
 void message_input(struct ike_sa *sa, const struct ike_path *path, uint8_t *msg, size_t len,
 		   const struct ike_header *h);
-/* A request of ours that is out, again; the IKE SA may be gone afterwards (dead peer). */
-void message_retransmit(struct ike_sa *sa);
+/* A request of ours that is out, again.  False: the IKE SA is gone, since nobody answers. */
+bool message_retransmit(struct ike_sa *sa);
 void message_forget_request(struct ike_sa *sa);
 void sent_clear(struct sent_message *m);
 
 /* --- fragment.c (RFC 7383) */
-/* One authentic fragment.  True: it was the last one missing; the payloads are in engine->open,
+/* One authentic fragment that was wanted; `next` is its next-payload octet.  True: it was the last one missing; the payloads are in engine->open,
  * *len octets, the first of type *first. */
-bool fragment_take(struct ike_sa *sa, const struct ike_header *h, const struct ike_payload *skf,
-		   const uint8_t *inner, size_t inner_len, uint8_t *first, size_t *len);
+bool fragment_take(struct ike_sa *sa, const struct ike_header *h, const struct ike_fragment *f,
+		   uint8_t next, const uint8_t *inner, size_t inner_len, uint8_t *first,
+		   size_t *len);
 /* Is this fragment worth opening: numbers that can be, and not there yet. */
 bool fragment_wanted(const struct ike_sa *sa, const struct ike_header *h,
 		     const struct ike_fragment *f);
@@ -357,8 +365,8 @@ void keys_tell(struct ike_sa *sa); /* to ops.keys, when allowed */
 /* SHA-1(SPIi | SPIr | address | port) (2.23). */
 void nat_hash(const struct ike_sa *sa, const struct endpoint *ep, uint8_t out[20]);
 void nat_put(const struct ike_sa *sa, const struct ike_path *path, struct ike_builder *b);
-/* Sets nat_here and nat_there from the notifies; false: none were there. */
-bool nat_detect(struct ike_sa *sa, const struct ike_payloads *p, const struct ike_path *path,
+/* Is there a NAT before us, before the other side?  False: no such notifies were there. */
+bool nat_detect(const struct ike_sa *sa, const struct ike_payloads *p, const struct ike_path *path,
 		bool *here, bool *there);
 
 /* --- child.c: used by IKE_AUTH and CREATE_CHILD_SA alike.
@@ -401,8 +409,10 @@ void rekey_forget(struct ike_sa *sa);
 /* --- info.c */
 extern const struct row info_row_child_delete, info_row_ike_delete, info_row_liveness,
     info_row_request;
-/* The SA's own liveness and rekey times; returns the next. */
-usec_t info_tick(struct ike_sa *sa, usec_t now_us);
+/* The SA's own liveness, rekey and keepalive when they are due. */
+void info_tick(struct ike_sa *sa, usec_t now_us);
+/* Is this the request that deletes the IKE SA itself? */
+bool info_deletes_ike(const struct inbound *in);
 
 /* --- mobike.c */
 extern const struct row mobike_row_update, mobike_row_routability;
