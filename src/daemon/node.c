@@ -256,10 +256,13 @@ static void node_turn(void *ctx)
 	struct node *n = ctx;
 	usec_t now = clock_now_us();
 	sweep(n, now);
+	bool more = node_ike_run(n);
 	usec_t next = n->role->tick(n, now);
 	if (next > n->sweep_us)
 		next = n->sweep_us;
-	loop_timer_at(n->timer, next > now ? next : now + USEC_PER_MS);
+	if (more)
+		next = now;
+	loop_timer_at(n->timer, more || next > now ? next : now + USEC_PER_MS);
 }
 
 static void node_timer(void *ctx)
@@ -419,7 +422,8 @@ static int node_build(struct node *n, const struct net_start *start, struct err 
 	struct fwd_config fc = {.sadb = n->sadb,
 				.io = pktio_ops(n->pktio),
 				.df = n->cfg->df,
-				.offload = n->cfg->offload};
+				.offload = n->cfg->offload,
+				.ike = n->cfg->ike != NULL};
 	for (unsigned i = 0; i < n->cfg->home_agent_count; i++) {
 		const struct addr *a = &n->cfg->home_agents[i];
 		struct addr *icmp = a->family == 4 ? &fc.icmp4 : &fc.icmp6;
@@ -475,6 +479,7 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 		 cfg->role == ROLE_TERMINAL ? "terminal" : "home-server", cfg->tun);
 	loop_run(n->loop);
 	n->role->stop(n);
+	node_ike_free(n);
 	control_free(n->control);
 	pktio_stop(n->pktio);
 	conn_table_free(n->table);

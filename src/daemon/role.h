@@ -74,6 +74,7 @@ struct node {
 	struct conn_table *table;
 	struct moves *moves;
 	struct control *control;
+	struct node_ike *ike; /* NULL: nobody listens */
 	usec_t start_us, sweep_us, sweep_round_us;
 	size_t sweep_left; /* of this second's round */
 	uint32_t tun_mtu;
@@ -159,6 +160,28 @@ uint32_t node_new_epoch(void);
 void node_ask(struct node *n, struct netreq *req);
 /* A reply of net that nothing depends on: closes fd, logs a refusal. */
 void node_answered(struct node *n, const struct netreq *reply, int fd);
+
+/* --- node_ike.c: IKE datagrams */
+
+/* Of struct ike_path: from here on plain sockets, below it packet sockets. */
+#define NODE_IKE_PLAIN 0x10000u
+
+struct node_ike;
+/* One message without the marker, which may be changed in place. */
+typedef void (*node_ike_fn)(struct node *n, const struct ike_path *path, uint8_t *msg, size_t len,
+			    usec_t at_us);
+/* Before anything comes: who takes them. */
+void node_ike_listen(struct node *n, node_ike_fn fn);
+void node_ike_free(struct node *n);
+/* Some of what waits; true when there is more. */
+bool node_ike_run(struct node *n);
+/* A plain IKE socket (fd taken).  0 with its number, or -errno. */
+int node_ike_sock_add(struct node *n, int fd, uint32_t *sock) __attribute__((warn_unused_result));
+void node_ike_sock_remove(struct node *n, uint32_t sock);
+/* As bound. */
+bool node_ike_sock_local(const struct node *n, uint32_t sock, struct endpoint *out);
+/* As struct ike_ops has it, with the node as ctx. */
+void node_ike_send(void *node, const struct ike_path *path, const uint8_t *msg, size_t len);
 
 /* status.c */
 json_t *status_connections(const struct node *n);

@@ -70,6 +70,7 @@ struct pktio_sock {
 	int fd;
 	uint16_t index;
 	bool udp, ipv6;
+	struct endpoint local;
 	bool any;	/* bound to no address: each send names its source */
 	bool no_gso;	/* packet thread: the device refused UDP_SEGMENT */
 	_Atomic int df; /* as the packet thread set it on the socket; -1 unknown */
@@ -718,13 +719,22 @@ static int pktio_watch(struct pktio *p, int fd, uint32_t id)
 	return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-static bool pktio_bound_to_any(int fd)
+static struct endpoint pktio_bound_to(int fd)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct endpoint e;
-	return getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
-	       !endpoint_from_sockaddr(&ss, &e) || addr_is_any(&e.addr);
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || !endpoint_from_sockaddr(&ss, &e))
+		return (struct endpoint){0};
+	return e;
+}
+
+bool pktio_sock_local(const struct pktio *p, uint16_t sock, struct endpoint *out)
+{
+	const struct pktio_sock *s = sock < PKTIO_SOCKS_MAX ? p->socks[sock] : NULL;
+	if (s)
+		*out = s->local;
+	return s;
 }
 
 int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6)
@@ -742,8 +752,9 @@ int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6)
 				 .index = (uint16_t)index,
 				 .udp = udp,
 				 .ipv6 = ipv6,
-				 .any = pktio_bound_to_any(fd),
+				 .local = pktio_bound_to(fd),
 				 .df = -1};
+	s->any = addr_is_any(&s->local.addr);
 	if (s->any)
 		sock_tell_destination(fd, ipv6);
 	p->taken[index] = true;

@@ -27,6 +27,8 @@ void pktio_stop(struct pktio *p);		 /* ends and joins it */
 /* Adds a packet socket (fd taken); returns its index for struct path, or -ENFILE.  Safe while
  * the thread runs. */
 int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6);
+/* Of control: the address and port it is bound to.  False: there is none with this number. */
+bool pktio_sock_local(const struct pktio *p, uint16_t sock, struct endpoint *out);
 /* The thread stops using it; closed after a grace period (paths that name it were replaced). */
 void pktio_sock_remove(struct pktio *p, uint16_t sock);
 

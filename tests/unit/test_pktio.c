@@ -193,8 +193,14 @@ static void test_source_of_any(void **state)
 	for (int f = 0; f < 2; f++) {
 		uint8_t data[100], out[100];
 		struct fwd_dgram d = {0};
+		struct endpoint bound;
 		struct end a = open_end(any[f], 4501, true), b = open_end(ours[f], 4502, true);
 		struct path path = path_between(&a, &b.at);
+		assert_true(pktio_sock_local(p, (uint16_t)b.sock, &bound));
+		assert_true(endpoint_equal(&bound, &b.at));
+		assert_true(pktio_sock_local(p, (uint16_t)a.sock, &bound));
+		assert_true(addr_is_any(&bound.addr) && bound.port == 4501);
+		assert_false(pktio_sock_local(p, PKTIO_SOCKS_MAX - 1, &bound));
 		path.local.addr = addr(theirs[f]);
 		struct fwd_send s = {.path = &path, .data = data, .len = 100, .tos = 1};
 		fill(data, 100);
