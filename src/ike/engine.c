@@ -148,11 +148,8 @@ void sa_set_peer(struct ike_sa *sa, const struct ike_peer *peer)
 	struct ike *e = sa->engine;
 	hash_remove(&e->by_peer, &sa->by_peer);
 	sa->peer = peer;
-	if (!peer)
-		return;
-	hash_add(&e->by_peer, &sa->by_peer, peer_hash(e, peer));
-	if (!peer->sojourn)
-		sa->sojourn = false;
+	if (peer)
+		hash_add(&e->by_peer, &sa->by_peer, peer_hash(e, peer));
 }
 
 static bool text_equal(const char *a, const char *b)

@@ -60,14 +60,6 @@ static uint32_t take_hashes(const struct ike_payloads *p)
 	return bits & CERT_HASHES_ALL;
 }
 
-static bool has_vendor(const struct ike_payloads *p)
-{
-	for (unsigned i = 0; i < p->count; i++)
-		if (p->at[i].type == IKE_PAYLOAD_VENDOR && sojourn_is_vendor(&p->at[i]))
-			return true;
-	return false;
-}
-
 /* What a request and a response have in common. */
 struct offer {
 	struct ike_proposals proposals;
@@ -103,7 +95,6 @@ static void take_abilities(struct ike_sa *sa, const struct ike_payloads *p)
 	sa->fragmentation = ike_find_notify(p, IKE_N_FRAGMENTATION_SUPPORTED, &n);
 	sa->childless = ike_find_notify(p, IKE_N_CHILDLESS_IKEV2_SUPPORTED, &n);
 	sa->hash_algorithms = take_hashes(p);
-	sa->sojourn = has_vendor(p);
 	sa->half->asked_cert = ike_find_payload(p, IKE_PAYLOAD_CERTREQ);
 	sa->half->use_ppk = ike_find_notify(p, IKE_N_USE_PPK, &n);
 }
@@ -338,8 +329,6 @@ static bool answer_write(struct ike_sa *sa, const struct ike_header *h,
 	ike_put_notify(&b, IKE_N_CHILDLESS_IKEV2_SUPPORTED, NULL, 0);
 	if (half->use_ppk)
 		ike_put_notify(&b, IKE_N_USE_PPK, NULL, 0);
-	if (sa->sojourn)
-		sojourn_put_vendor(&b);
 	half->msg_r_len = ike_builder_finish(&b);
 	if (!half->msg_r_len)
 		return false;
@@ -472,8 +461,6 @@ static bool init_build(struct ike_sa *sa, struct task *t, struct ike_builder *b)
 	put_hashes(b);
 	if (peer->ppk_id)
 		ike_put_notify(b, IKE_N_USE_PPK, NULL, 0);
-	if (peer->sojourn)
-		sojourn_put_vendor(b);
 	return true;
 }
 
@@ -522,11 +509,12 @@ static const struct ike_payload *first_error(const struct ike_payloads *p, struc
 	return NULL;
 }
 
-/* To port 4500 when there is a NAT, may be one later (MOBIKE), or UDP is wanted anyhow. */
+/* To port 4500 when there is a NAT, may be one later (MOBIKE), or UDP is wanted anyhow.  Who we
+ * are is said in IKE_AUTH only, so it is too early to know a Sojourn. */
 static void float_path(struct ike_sa *sa)
 {
 	const struct ike *e = sa->engine;
-	if (sa->path.natt || !(sa->udp || sa->peer->mobike))
+	if (sa->path.natt || !(sa->udp || sa->peer->mobike || sa->peer->sojourn))
 		return;
 	sa->path.natt = true;
 	sa->path.local.port = sa->path.remote.port = NATT_PORT;
@@ -546,7 +534,6 @@ static void answered(struct ike_sa *sa, const struct inbound *in)
 	sa->end_at_us = USEC_NEVER;
 	take_abilities(sa, in->p);
 	sa->fragmentation &= sa->peer->fragmentation;
-	sa->sojourn &= sa->peer->sojourn;
 	h->use_ppk &= sa->peer->ppk_id != NULL;
 	if (nat_detect(sa, in->p, &sa->path, &sa->nat_here, &sa->nat_there)) {
 		sa->udp = sa->nat_here || sa->nat_there || sa->peer->force_udp;
