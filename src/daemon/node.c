@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "crypto/mac.h"
 #include "daemon/control.h"
+#include "daemon/node_engine.h"
 #include "daemon/role.h"
 #include "platform/priv.h"
 #include "wire/esp.h"
@@ -257,7 +258,9 @@ static void node_turn(void *ctx)
 	usec_t now = clock_now_us();
 	sweep(n, now);
 	bool more = node_ike_run(n);
-	usec_t next = n->role->tick(n, now);
+	usec_t next = n->role->tick(n, now), ike = node_engine_tick(n, now);
+	if (ike < next)
+		next = ike;
 	if (next > n->sweep_us)
 		next = n->sweep_us;
 	if (more)
@@ -383,7 +386,9 @@ static json_t *control_request(void *ctx, const char *command, const json_t *req
 		return status_counters(n);
 	if (!strcmp(command, "reload"))
 		return reload_request(n);
-	json_t *reply = n->role->command(n, command, request);
+	json_t *reply = node_engine_command(n, command, request);
+	if (!reply)
+		reply = n->role->command(n, command, request);
 	if (reply)
 		return reply;
 	return json_pack("{s:s+}", "error", "unknown command: ", command);
@@ -479,6 +484,7 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 		 cfg->role == ROLE_TERMINAL ? "terminal" : "home-server", cfg->tun);
 	loop_run(n->loop);
 	n->role->stop(n);
+	node_engine_stop(n);
 	node_ike_free(n);
 	control_free(n->control);
 	pktio_stop(n->pktio);

@@ -513,3 +513,11 @@ struct conn *mover_active(const struct mover *m)
 {
 	return m->active ? m->active->conn : NULL;
 }
+
+bool mover_works(const struct mover *m)
+{
+	for (const struct candidate *c = m->candidates; c; c = c->next)
+		if (c->attached && !c->silent)
+			return true;
+	return false;
+}

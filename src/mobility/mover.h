@@ -169,6 +169,8 @@ bool mover_registered(const struct mover *m, const struct addr *home, usec_t *ex
 		      uint8_t *last_code);
 /* "request", "setup"; "none" when it is not registered. */
 const char *mover_registered_by(const struct mover *m, const struct addr *home);
+/* Some connection is attached and not silent. */
+bool mover_works(const struct mover *m);
 /* The connection that is active; NULL: none. */
 struct conn *mover_active(const struct mover *m);
 

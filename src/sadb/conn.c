@@ -316,6 +316,19 @@ void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *
 	table_add_pair(t, c);
 }
 
+int conn_set_name(struct conn_table *t, struct conn *c, const char *name)
+{
+	const struct conn *other = conn_find_name(t, c->owner, name);
+	if (other && other != c)
+		return -EEXIST;
+	hash_remove(&t->by_name, &c->by_name);
+	size_t len = strnlen(name, sizeof(c->name) - 1);
+	memmove(c->name, name, len);
+	c->name[len] = '\0';
+	hash_add(&t->by_name, &c->by_name, hash_name(t, c->owner, c->name));
+	return 0;
+}
+
 void conn_set_owner(struct conn_table *t, struct conn *c, void *owner)
 {
 	hash_remove(&t->by_name, &c->by_name);

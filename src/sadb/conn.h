@@ -140,6 +140,9 @@ struct conn_traffic conn_tx(const struct conn *c);
 /* The pair by which conn_find_pair finds it. */
 void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *care_of,
 		   const struct endpoint *server);
+/* -EEXIST: another one with its owner has this name. */
+int conn_set_name(struct conn_table *t, struct conn *c, const char *name)
+    __attribute__((warn_unused_result));
 /* The owner by which conn_find_name finds it. */
 void conn_set_owner(struct conn_table *t, struct conn *c, void *owner);
 /* A round trip was measured (RFC 6298 smoothing). */
