@@ -3,6 +3,8 @@
  * Certificates and signatures for IKE authentication (RFC 7296 2.15, RFC 7427, RFC 4945).
  *
  * All material is given as PEM (or DER) bytes that the caller read: nothing here opens a file.
+ * A cert_own, and a cert_trust with all its cert_peers, are used by one thread at a time; a
+ * cert_peer may outlive its cert_trust.
  * Own keys: RSA (2048 bits and more), ECDSA P-256, P-384, P-521, Ed25519.
  */
 #ifndef CRYPTO_CERT_H
@@ -26,7 +28,11 @@ enum cert_auth_method {
 #define CERT_HASH_SHA384   (1u << 3)
 #define CERT_HASH_SHA512   (1u << 4)
 #define CERT_HASH_IDENTITY (1u << 5)
-#define CERT_HASHES_ALL	   (CERT_HASH_SHA256 | CERT_HASH_SHA384 | CERT_HASH_SHA512 | CERT_HASH_IDENTITY)
+#define CERT_HASHES_ALL                                                                            \
+	(CERT_HASH_SHA256 | CERT_HASH_SHA384 | CERT_HASH_SHA512 | CERT_HASH_IDENTITY)
+
+/* Loads what certificates load lazily (part of crypto_warm_up). */
+void cert_warm_up(void);
 
 #define CERT_SIGNATURE_MAX 2048
 #define CERT_CHAIN_MAX	   8
@@ -40,7 +46,7 @@ void cert_own_free(struct cert_own *o);
 /* DER of the i-th certificate, ours first; NULL past the end.  Borrowed. */
 const uint8_t *cert_own_der(const struct cert_own *o, unsigned i, size_t *len);
 bool cert_own_has_identity(const struct cert_own *o, const struct identity *i);
-/* The subject as an identity of type DN (owned by the caller). */
+/* The subject as an identity of type DN (owned by the caller); NULL: empty or too long. */
 struct identity *cert_own_subject(const struct cert_own *o);
 bool cert_own_is_rsa(const struct cert_own *o);
 
@@ -59,9 +65,10 @@ struct cert_trust *cert_trust_new(void);
 void cert_trust_free(struct cert_trust *t);
 /* PEM (several) or DER.  0, or -1 with err. */
 int cert_trust_add_ca(struct cert_trust *t, const void *data, size_t len, struct err *err);
-/* A CRL counts when its issuer's signature fits and it is not past its nextUpdate. */
+/* PEM (several) or DER.  A CRL counts when its issuer's signature fits.  Past its nextUpdate it
+ * still revokes what it lists, and no longer shows that the others are good. */
 int cert_trust_add_crl(struct cert_trust *t, const void *data, size_t len, struct err *err);
-/* strict: a certificate whose issuer has no valid CRL is refused.  Default: no. */
+/* strict: a certificate whose issuer has no current CRL is refused.  Default: no. */
 void cert_trust_require_crl(struct cert_trust *t, bool strict);
 /* SHA-1 of the CAs' SubjectPublicKeyInfo, for CERTREQ (RFC 7296 3.7); returns octets written. */
 size_t cert_trust_hashes(const struct cert_trust *t, uint8_t *out, size_t room);
@@ -72,10 +79,11 @@ struct cert_der {
 	const uint8_t *data;
 	size_t len;
 };
-/* certs[0] is the peer's, the others may help.  Checked: chain to a CA of t, times against wall_us,
- * basicConstraints, keyUsage, key and digest sizes (RSA >= 2048, no MD5 or SHA-1), name
- * constraints, CRLs, and extendedKeyUsage when present (any, id-kp-ipsecIKE, serverAuth or
- * clientAuth).  NULL with err: says which certificate and why, e.g. "certificate CN=... expired". */
+/* certs[0] is the peer's, the others may help.  Checked: chain to a CA of t (any CA that was added,
+ * a root or not), times against wall_us, basicConstraints, keyUsage, key and digest sizes (RSA >=
+ * 2048, no MD5 or SHA-1), name constraints, CRLs, and extendedKeyUsage when present (any,
+ * id-kp-ipsecIKE, serverAuth or clientAuth).  NULL with err: says which certificate and why, e.g.
+ * "certificate CN=... expired". */
 struct cert_peer *cert_verify(const struct cert_trust *t, const struct cert_der *certs,
 			      size_t count, uint64_t wall_us, struct err *err);
 void cert_peer_free(struct cert_peer *p);

@@ -14,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include "base/mem.h"
+#include "crypto/cert.h"
 #include "crypto/ike_seal.h"
 #include "crypto/suite.h"
 
@@ -78,6 +79,7 @@ void crypto_warm_up(void)
 	warm_prfs();
 	warm_groups();
 	warm_ciphers();
+	cert_warm_up();
 	ERR_error_string_n(ERR_PACK(ERR_LIB_EVP, 0, 1), text, sizeof(text));
 	ERR_clear_error();
 }
