@@ -220,6 +220,13 @@ def strongswan(ready):
         pytest.skip(missing())
 
 
+@pytest.fixture(scope="session")
+def sojourn_ike(strongswan, where):
+    from sojourn_ike import missing
+    if missing(where):
+        pytest.skip(missing(where))
+
+
 @pytest.fixture(scope="module")
 def ground_of_module(ready):
     from ground import Ground

@@ -14,7 +14,6 @@ import os
 import re
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 from conftest import inside, wait_for

@@ -141,6 +141,11 @@ class Ground:
             self.route(way)
         self.masquerade()
 
+    @staticmethod
+    def add(ns, interface, text):
+        """One more address, of one host."""
+        address(ns, interface, text, 128 if ":" in text else 32)
+
     def route(self, way):
         """A lost cable took them."""
         metric = 100 * (1 + list(WAYS).index(way))

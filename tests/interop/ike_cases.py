@@ -7,7 +7,7 @@ host X.  In a Case each end has a Proof.
 """
 import dataclasses
 
-from ground import GW4, X4, X6
+from ground import GW4, GW6, X4, X6
 
 CLIENT_ID, GATEWAY_ID = "alice@sojourn.test", "gateway.sojourn.test"
 CLIENT_NAMES = [f"email:{CLIENT_ID}"]
@@ -137,8 +137,28 @@ class Credentials:
         return self.of(self.gateway, self.client_root, self.gateway_root)
 
 
+def bad_leaf(kind, root, pki, names):
+    """An ECDSA leaf that `root`'s believers must refuse, and the CRLs that they have."""
+    kind_of_key = "ecdsa256"
+    label = f"{kind}-{names[0].split('@')[0].split(':')[1]}"
+    if kind == "expired":
+        return root.expired(label, kind_of_key, names), []
+    if kind == "revoked":
+        leaf = root.issue(label, kind_of_key, names)
+        root.revoke(leaf)
+        return leaf, [root.crl()]
+    if kind == "stranger":
+        return pki.root(kind_of_key, "root-of-strangers").issue(label, kind_of_key, names), []
+    assert kind == "misnamed", kind
+    return root.issue(label, kind_of_key, ["email:bob@sojourn.test", "DNS:bob.sojourn.test"]), []
+
+
 def indented(lines):
     return "".join(f"        {line}\n" for line in lines if line)
+
+
+def block(name, lines):
+    return f"        {name} {{\n{indented(lines)}        }}\n"
 
 
 def secrets(case, name):
@@ -161,8 +181,9 @@ def proof_lines(proof, who, leaf):
 
 
 def strongswan_client(case, credentials, name="net", remote=GW4, lines=(), child_lines=(),
-                      vips="0.0.0.0, ::"):
-    """`lines` go into the connection, `child_lines` into its child."""
+                      vips="0.0.0.0, ::", children=None):
+    """`lines` go into the connection, `child_lines` into its children (name: selectors there)."""
+    children = children or {name: f"{INSIDE4}, {INSIDE6}"}
     local = proof_lines(case.client, CLIENT_ID, credentials.client)
     if case.client.by.startswith("eap"):
         local.append(f"eap_id = {EAP_USER if case.client.by == 'eap-mschapv2' else CLIENT_ID}")
@@ -184,18 +205,17 @@ def strongswan_client(case, credentials, name="net", remote=GW4, lines=(), child
         remote {{
 {indented(remote_lines)}
         }}
-        children {{ {name} {{
-            remote_ts = {INSIDE4}, {INSIDE6}
-            esp_proposals = {case.esp}
-{indented(child_lines)}
-        }} }}
+        children {{
+{"".join(block(n, [f"remote_ts = {ts}", f"esp_proposals = {case.esp}", *child_lines])
+         for n, ts in children.items())}
+        }}
     }}
 }}
 {secrets(case, name)}"""
 
 
 def strongswan_gateway(case, credentials, name="net", lines=(), child_lines=(),
-                       local="203.0.113.1, 2001:db8:1::1", remote_lines=()):
+                       local=f"{GW4}, {GW6}", remote_lines=(), inside=(X4, X6)):
     local_proof = proof_lines(case.gateway, GATEWAY_ID, credentials.gateway)
     remote_proof = proof_lines(case.client, CLIENT_ID, None)
     if case.client.by.startswith("eap"):
@@ -217,7 +237,7 @@ def strongswan_gateway(case, credentials, name="net", lines=(), child_lines=(),
 {indented([*remote_proof, *remote_lines])}
         }}
         children {{ {name} {{
-            local_ts = {X4}/32, {X6}/128
+            local_ts = {inside[0]}/32, {inside[1]}/128
             esp_proposals = {case.esp}
 {indented(child_lines)}
         }} }}

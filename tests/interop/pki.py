@@ -102,6 +102,7 @@ class Authority:
         self.subject = f"O=Sojourn tests, CN={name}"
         self.cert, self.key = self.dir / "cert.pem", pki.key(f"{name}.authority", kind)
         self.issued = {}
+        self.revoked = set()
         for file, text in (("index.txt", ""), ("index.txt.attr", ""), ("serial", "1000\n"),
                            ("crlnumber", "01\n")):
             (self.dir / file).write_text(text)
@@ -146,7 +147,9 @@ class Authority:
         return self.issue(name, kind, names, -60, -30)
 
     def revoke(self, leaf):
-        openssl("ca", "-config", self.config, "-revoke", leaf.cert)
+        if leaf.cert not in self.revoked:
+            openssl("ca", "-config", self.config, "-revoke", leaf.cert)
+            self.revoked.add(leaf.cert)
 
     def crl(self):
         """A list made now, in PEM."""

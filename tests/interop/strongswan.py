@@ -215,6 +215,15 @@ class Charon:
             except vici.Refused:
                 pass
 
+    def vanish(self):
+        """Forgets every IKE SA, and the other side hears nothing of it."""
+        ground.sh("ip", "netns", "exec", self.ns, "nft", "table inet vanished { chain o { "
+                  "type filter hook output priority 0; udp dport { 500, 4500 } drop; }; }")
+        try:
+            self.forget()
+        finally:
+            ground.sh("ip", "netns", "exec", self.ns, "nft", "delete table inet vanished")
+
     def sas(self, name=""):
         """IKE SAs, the oldest first: what swanctl --list-sas tells, and "name"."""
         found = [{"name": n, **sa} for event in self.call("list-sas", stream="list-sa")

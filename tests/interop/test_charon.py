@@ -11,8 +11,8 @@ import dissect
 from flow import Flow
 from ground import CLIENT, GATEWAY, GW4, NAT, OPEN4, OPEN6, ROUTER, SIX, X4, X6
 import ike_cases
-from ike_cases import (AUTHENTICATION, DNS4, DNS6, ESP_PROPOSALS, IKE_PROPOSALS, Case, Credentials,
-                       strongswan_client, strongswan_gateway)
+from ike_cases import (AUTHENTICATION, DNS4, DNS6, Case, Credentials, strongswan_client,
+                       strongswan_gateway)
 from strongswan import Charon
 
 pytestmark = pytest.mark.usefixtures("strongswan")
