@@ -8,7 +8,7 @@
  *   table.c    the exchanges as a table: one row for each request and each response
  *   proposal.c SA payloads and lists of suites
  *   init.c     IKE_SA_INIT    auth.c   IKE_AUTH (with eap_auth.c)    keys.c  key derivation
- *   child.c    a child SA's negotiation, in IKE_AUTH and CREATE_CHILD_SA
+ *   child.c    child SAs and the exchange that makes one    child_make.c  what is agreed in it
  *   rekey.c    CREATE_CHILD_SA that rekeys, collisions
  *   info.c     INFORMATIONAL: delete, liveness    mobike.c   RFC 4555    sojourn.c   our notifies
  *
@@ -277,6 +277,8 @@ struct task *task_new(enum task_kind kind);
 void task_free(struct task *t);
 void task_queue(struct ike_sa *sa, struct task *t, bool at_front);
 bool task_is_queued(const struct ike_sa *sa, enum task_kind kind); /* or under way */
+/* Where its request goes: a question to an address goes there. */
+const struct ike_path *task_path(const struct ike_sa *sa, const struct task *t);
 void task_run(struct ike_sa *sa); /* builds and sends the first when nothing is out */
 /* The child ends: its tasks and negotiations know of it no more.  child_end calls it. */
 void task_forget_child(struct ike_sa *sa, const struct ike_child *c);
@@ -392,8 +394,8 @@ uint16_t child_answer(struct ike_sa *sa, struct negotiation *neg, bool auth,
 void child_end(struct ike_child *c, const char *why); /* child_down, out of the list, freed */
 struct ike_child *child_by_spi_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
 struct ike_child *child_by_spi_in(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
-/* The next deadline of all children; begins rekeys that are due. */
-usec_t child_tick(struct ike_sa *sa, usec_t now_us);
+/* Begins rekeys and deletes that are due (sa_schedule looks when). */
+void child_tick(struct ike_sa *sa, usec_t now_us);
 extern const struct row child_row_create, child_row_create_request;
 
 /* --- rekey.c */
@@ -423,7 +425,7 @@ void mobike_put_auth(struct ike_sa *sa, struct ike_builder *b);
 void mobike_take_auth(struct ike_sa *sa, const struct ike_payloads *p);
 /* An authenticated message that is newer than all before came from elsewhere (NAT rebinding,
  * RFC 7296 2.23): only when the peer is behind a NAT and MOBIKE is not in use, or a Sojourn. */
-void mobike_heard(struct ike_sa *sa, const struct ike_path *path);
+void mobike_heard(struct ike_sa *sa, const struct ike_path *path, bool request);
 
 /* --- sojourn.c: private notifies and the vendor ID */
 #define SJ_N_CONNECTION IKE_N_PRIVATE_FIRST	  /* with a child's request */

@@ -271,14 +271,22 @@ struct ike_sa *ike_sa_next(struct ike_sa *sa)
 	return sa_shown(sa->next);
 }
 
+/* One that child_up never took is only there to be deleted. */
+static struct ike_child *child_shown(struct ike_child *c)
+{
+	while (c && !c->told)
+		c = c->next;
+	return c;
+}
+
 struct ike_child *ike_child_first(struct ike_sa *sa)
 {
-	return sa->children;
+	return child_shown(sa->children);
 }
 
 struct ike_child *ike_child_next(struct ike_child *c)
 {
-	return c->next;
+	return child_shown(c->next);
 }
 
 struct ike_sa *ike_child_sa(const struct ike_child *c)
