@@ -191,7 +191,7 @@ bool message_retransmit(struct ike_sa *sa)
 	if (wait > RETRANSMIT_MAX_US)
 		wait = RETRANSMIT_MAX_US;
 	sa->request_at_us = e->now_us + sa_jitter(e, wait);
-	sent_emit(sa, &sa->path, &sa->request);
+	sent_emit(sa, task_path(sa, sa->tasks), &sa->request);
 	return true;
 }
 
@@ -401,7 +401,7 @@ static void message_opened(struct ike_sa *sa, struct inbound *in, enum place pla
 		if (!sa->initiator)
 			sa->path = in->path;
 	} else if (!ike_path_equal(&sa->path, &in->path)) {
-		mobike_heard(sa, &in->path);
+		mobike_heard(sa, &in->path, place == PLACE_REQUEST);
 	}
 	if (place == PLACE_RESPONSE) {
 		message_response(sa, in, v);

@@ -86,6 +86,11 @@ void task_move(struct ike_sa *old, struct ike_sa *fresh)
 		sa_run_later(fresh);
 }
 
+const struct ike_path *task_path(const struct ike_sa *sa, const struct task *t)
+{
+	return t && t->kind == TASK_ROUTABILITY ? &t->path : &sa->path;
+}
+
 static bool task_may_run(const struct ike_sa *sa, const struct task *t)
 {
 	if (t->not_before_us > sa->engine->now_us)
@@ -149,7 +154,7 @@ static bool task_send(struct ike_sa *sa, struct task *t)
 		return false;
 	size_t len = ike_builder_finish(&b);
 	if (b.w.failed ||
-	    !message_send(sa, &sa->path, row->exchange, false, sa->next_id, b.first, e->out, len)) {
+	    !message_send(sa, task_path(sa, t), row->exchange, false, sa->next_id, b.first, e->out, len)) {
 		if (row->abandoned)
 			row->abandoned(sa, t, 0);
 		return false;
