@@ -15,7 +15,6 @@
 #include <openssl/rand.h>
 #include "base/mem.h"
 #include "crypto/cert.h"
-#include "crypto/cert.h"
 #include "crypto/ike_seal.h"
 #include "crypto/suite.h"
 
