@@ -38,7 +38,8 @@ static void peer_free_later(void *arg)
 struct peer *node_peer_make(const struct node_peer_config *cfg)
 {
 	struct node_peer *p = mem_zalloc(sizeof *p);
-	space_init(&p->peer.space, cfg->replay_packets);
+	space_init(&p->peer.space, cfg->own_spaces ? 0 : cfg->replay_packets);
+	p->peer.replay_packets = cfg->replay_packets;
 	/* Numbers of fresh keys begin at 1: there is nothing to be told apart from. */
 	if (cfg->configured_keys)
 		space_begin_epoch(&p->peer.space, node_new_epoch());

@@ -74,7 +74,7 @@ struct node {
 	struct conn_table *table;
 	struct moves *moves;
 	struct control *control;
-	struct node_ike *ike; /* NULL: nobody listens */
+	struct node_ike *ike;	    /* NULL: nobody listens */
 	struct node_engine *engine; /* NULL: no IKEv2 */
 	usec_t start_us, sweep_us, sweep_round_us;
 	size_t sweep_left; /* of this second's round */
@@ -88,7 +88,8 @@ struct node_peer_config {
 	uint8_t home_count;
 	const struct prefix *prefixes;
 	uint8_t prefix_count;
-	uint32_t replay_packets; /* of the space that its SAs share */
+	uint32_t replay_packets; /* of the space that its SAs share, or each has */
+	bool own_spaces;	 /* of another make: each SA is numbered by itself */
 	bool strict, is_home_server;
 	bool configured_keys; /* numbers in epochs (sadb/sa.h) */
 };

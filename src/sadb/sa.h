@@ -66,10 +66,11 @@ struct path {
  * one for its home server. */
 struct peer {
 	struct space space;
-	bool strict;	      /* accept inner packets from active connections only */
-	bool is_home_server;  /* any inner source allowed, destination must be ours */
-	uint8_t prefix_count; /* inner sources it may use (home server role); our own home
-			       * addresses and prefixes (terminal role) */
+	uint32_t replay_packets; /* window of SAs with a space of their own */
+	bool strict;		 /* accept inner packets from active connections only */
+	bool is_home_server;	 /* any inner source allowed, destination must be ours */
+	uint8_t prefix_count;	 /* inner sources it may use (home server role); our own home
+				  * addresses and prefixes (terminal role) */
 	struct prefix prefixes[PEER_PREFIXES_MAX];
 	void *owner; /* control's object */
 	/* The MSS of TCP SYNs that come in from it is lowered to fit this: control sets the
