@@ -59,6 +59,22 @@ static uint64_t addr_mix(uint64_t h)
 	return h ^ h >> 32;
 }
 
+bool addr_is_host(const struct addr *a)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static const uint8_t loopback[16] = {[15] = 1};
+	if (addr_is_any(a) || addr_is_multicast(a) || addr_is_link_local(a))
+		return false;
+	if (a->family == 4)
+		return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 240;
+	return memcmp(a->b, loopback, 16) != 0 && memcmp(a->b, mapped, 12) != 0;
+}
+
+int addr_cmp(const struct addr *a, const struct addr *b)
+{
+	return memcmp(a->b, b->b, addr_len(a));
+}
+
 uint64_t addr_hash(const struct addr *a)
 {
 	uint64_t lo, hi;
@@ -186,6 +202,47 @@ struct prefix prefix_of(const struct addr *a, uint8_t len)
 struct prefix prefix_host(const struct addr *a)
 {
 	return (struct prefix){.addr = *a, .len = (uint8_t)(addr_len(a) * 8)};
+}
+
+struct addr prefix_last(const struct prefix *p)
+{
+	struct addr last = p->addr;
+	for (size_t bit = p->len; bit < addr_len(&last) * 8; bit++)
+		last.b[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	return last;
+}
+
+/* The address after it; false when that was the last one there is. */
+static bool addr_next(struct addr *a)
+{
+	for (size_t i = addr_len(a); i-- > 0;)
+		if (++a->b[i] != 0)
+			return true;
+	return false;
+}
+
+size_t prefix_cover(const struct addr *from, const struct addr *to, struct prefix *out, size_t max)
+{
+	struct addr at = *from;
+	size_t n = 0;
+	if (addr_len(from) == 0 || from->family != to->family || addr_cmp(from, to) > 0)
+		return 0;
+	do {
+		/* The widest that begins here and does not go beyond the end. */
+		struct prefix widest = prefix_host(&at);
+		while (widest.len > 0) {
+			struct prefix wider = prefix_of(&at, (uint8_t)(widest.len - 1));
+			struct addr last = prefix_last(&wider);
+			if (!addr_equal(&wider.addr, &at) || addr_cmp(&last, to) > 0)
+				break;
+			widest = wider;
+		}
+		if (n < max)
+			out[n] = widest;
+		n++;
+		at = prefix_last(&widest);
+	} while (addr_cmp(&at, to) < 0 && addr_next(&at));
+	return n;
 }
 
 socklen_t endpoint_to_sockaddr(const struct endpoint *e, struct sockaddr_storage *ss)

@@ -39,6 +39,10 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_is_any(const struct addr *a); /* none, 0.0.0.0 or :: */
 bool addr_is_link_local(const struct addr *a);
 bool addr_is_multicast(const struct addr *a);
+/* A node's own address in a wider network: not any, loopback, link-local, multicast or reserved. */
+bool addr_is_host(const struct addr *a);
+/* Less than, equal to or more than 0, as numbers; of one family. */
+int addr_cmp(const struct addr *a, const struct addr *b);
 uint64_t addr_hash(const struct addr *a);
 
 /* Numeric text only.  0 or -EINVAL. */
@@ -57,6 +61,12 @@ bool prefix_contains(const struct prefix *p, const struct addr *a);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 struct prefix prefix_of(const struct addr *a, uint8_t len); /* masked */
 struct prefix prefix_host(const struct addr *a);	    /* /32 or /128 */
+
+/* The last address of a prefix. */
+struct addr prefix_last(const struct prefix *p);
+/* The fewest prefixes that make up from..to, in order: writes up to `max` of them and returns how
+ * many there are (never more than 254). 0: of different families, or to is before from. */
+size_t prefix_cover(const struct addr *from, const struct addr *to, struct prefix *out, size_t max);
 
 /* To and from the kernel's form.  Returns the socklen; 0 for family none. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *e, struct sockaddr_storage *ss);

@@ -196,6 +196,72 @@ static void prefix_members(void **state)
 	assert_false(prefix_contains(&nothing, &none));
 }
 
+static void addr_hosts(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *addr;
+		bool is;
+	} table[] = {
+	    {"10.0.0.1", true},	    {"203.0.113.7", true}, {"239.255.255.255", false},
+	    {"224.0.0.1", false},   {"240.0.0.1", false},  {"255.255.255.255", false},
+	    {"127.1.2.3", false},   {"0.1.2.3", false},	   {"0.0.0.0", false},
+	    {"169.254.1.1", false}, {"fd00::1", true},	   {"2001:db8::1", true},
+	    {"::", false},	    {"::1", false},	   {"::2", true},
+	    {"fe80::1", false},	    {"ff02::1", false},	   {"::ffff:10.0.0.1", false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct addr a = addr(table[i].addr);
+		if (addr_is_host(&a) != table[i].is)
+			fail_msg("%s", table[i].addr);
+	}
+	struct addr none = {0};
+	assert_false(addr_is_host(&none));
+}
+
+/* Ranges as the fewest prefixes, and back: they follow each other without a gap. */
+static void prefix_covers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *from, *to, *prefixes;
+	} table[] = {
+	    {"10.0.0.0", "10.0.0.255", "10.0.0.0/24 "},
+	    {"10.0.0.5", "10.0.0.5", "10.0.0.5/32 "},
+	    {"10.0.0.1", "10.0.0.6", "10.0.0.1/32 10.0.0.2/31 10.0.0.4/31 10.0.0.6/32 "},
+	    {"10.0.0.10", "10.0.1.1",
+	     "10.0.0.10/31 10.0.0.12/30 10.0.0.16/28 10.0.0.32/27 "
+	     "10.0.0.64/26 10.0.0.128/25 10.0.1.0/31 "},
+	    {"0.0.0.0", "255.255.255.255", "0.0.0.0/0 "},
+	    {"255.255.255.254", "255.255.255.255", "255.255.255.254/31 "},
+	    {"fd00::", "fd00::ffff", "fd00::/112 "},
+	    {"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0 "},
+	    {"10.0.0.6", "10.0.0.5", ""},
+	    {"10.0.0.6", "fd00::1", ""},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct addr from = addr(table[i].from), to = addr(table[i].to);
+		struct prefix list[16];
+		char text[512] = "", one[PREFIX_TEXT_MAX];
+		size_t n = prefix_cover(&from, &to, list, 16);
+		for (size_t k = 0; k < n; k++) {
+			strcat(text, prefix_format(&list[k], one));
+			strcat(text, " ");
+		}
+		assert_string_equal(text, table[i].prefixes);
+		if (n > 0) {
+			struct addr last = prefix_last(&list[n - 1]);
+			assert_true(addr_equal(&list[0].addr, &from) && addr_equal(&last, &to));
+		}
+	}
+	/* The worst there is; of which only what there is room for is written. */
+	struct addr from = addr("::1"), to = addr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe");
+	struct prefix list[254], few[3];
+	assert_int_equal(prefix_cover(&from, &to, list, 254), 254);
+	assert_int_equal(prefix_cover(&from, &to, few, 3), 254);
+	assert_memory_equal(few, list, sizeof(few));
+}
+
 static void endpoint_kernel_form(void **state)
 {
 	(void)state;
@@ -242,6 +308,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(addr_text),      cmocka_unit_test(addr_kinds),
 	    cmocka_unit_test(addr_compare),   cmocka_unit_test(prefix_text),
+	    cmocka_unit_test(addr_hosts),     cmocka_unit_test(prefix_covers),
 	    cmocka_unit_test(prefix_members), cmocka_unit_test(endpoint_kernel_form),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
