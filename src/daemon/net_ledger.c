@@ -3,8 +3,8 @@
  * Changes to the system and how they are taken back.
  *
  * A list of entries, newest first; undoing walks it once.  An entry that is made again is in
- * the list once.  A thing that vanished meanwhile (an interface was removed) is no error when
- * it is taken back.
+ * the list once: it is found by a hash, since a home server has one for each of many terminals.  A
+ * thing that vanished meanwhile (an interface was removed) is no error when it is taken back.
  *
  * Threads: the privileged process has one.
  */
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/hash.h"
 #include "base/mem.h"
 
 enum ledger_kind { LEDGER_ADDR, LEDGER_ROUTE, LEDGER_RULE, LEDGER_PROXY, LEDGER_SYSCTL };
@@ -31,13 +32,15 @@ struct ledger_entry {
 	struct rtnl_rule rule;
 	char path[LEDGER_PATH_MAX];
 	long value; /* before us */
-	struct ledger_entry *next;
+	struct ledger_entry *next, *prev;
+	struct hash_link by_thing;
 };
 
 struct ledger {
 	struct rtnl *rtnl;
 	const struct log *log;
 	struct ledger_entry *first;
+	struct hash things;
 };
 
 struct ledger *ledger_new(struct rtnl *rtnl, const struct log *log)
@@ -55,6 +58,7 @@ void ledger_free(struct ledger *l)
 		next = e->next;
 		free(e);
 	}
+	hash_clear(&l->things);
 	free(l);
 }
 
@@ -86,18 +90,55 @@ static bool ledger_same(const struct ledger_entry *a, const struct ledger_entry 
 	return false;
 }
 
-static struct ledger_entry **ledger_find(struct ledger *l, const struct ledger_entry *like)
+static uint64_t ledger_hash(const struct ledger_entry *e)
 {
-	struct ledger_entry **p = &l->first;
-	while (*p && !ledger_same(*p, like))
-		p = &(*p)->next;
-	return *p ? p : NULL;
+	switch (e->kind) {
+	case LEDGER_ADDR:
+	case LEDGER_PROXY:
+		return addr_hash(&e->addr) + e->kind;
+	case LEDGER_ROUTE:
+		return addr_hash(&e->route.dst.addr) + e->route.dst.len;
+	case LEDGER_RULE:
+		return e->rule.priority;
+	case LEDGER_SYSCTL:
+		return 0; /* few, at start */
+	}
+	return 0;
 }
 
-static void ledger_drop(struct ledger_entry **p)
+static struct ledger_entry *ledger_find(const struct ledger *l, const struct ledger_entry *like)
 {
-	struct ledger_entry *e = *p;
-	*p = e->next;
+	struct hash_link *k = hash_find(&l->things, ledger_hash(like));
+	for (; k; k = hash_next(k)) {
+		struct ledger_entry *e = hash_owner(k, struct ledger_entry, by_thing);
+		if (ledger_same(e, like))
+			return e;
+	}
+	return NULL;
+}
+
+static void ledger_put(struct ledger *l, const struct ledger_entry *like)
+{
+	struct ledger_entry *e = mem_zalloc(sizeof(*e));
+	*e = *like;
+	e->by_thing = (struct hash_link){0};
+	e->prev = NULL;
+	e->next = l->first;
+	if (e->next)
+		e->next->prev = e;
+	l->first = e;
+	hash_add(&l->things, &e->by_thing, ledger_hash(e));
+}
+
+static void ledger_drop(struct ledger *l, struct ledger_entry *e)
+{
+	if (e->prev)
+		e->prev->next = e->next;
+	else
+		l->first = e->next;
+	if (e->next)
+		e->next->prev = e->prev;
+	hash_remove(&l->things, &e->by_thing);
 	free(e);
 }
 
@@ -150,12 +191,8 @@ int ledger_sysctl_set(struct ledger *l, const char *path, long value, const char
 	}
 	log_info(l->log, "net: sysctl name=%s from=%ld to=%ld why=\"%s\"", path, like.value, value,
 		 why);
-	if (!ledger_find(l, &like)) {
-		struct ledger_entry *e = mem_zalloc(sizeof(*e));
-		*e = like;
-		e->next = l->first;
-		l->first = e;
-	}
+	if (!ledger_find(l, &like))
+		ledger_put(l, &like);
 	return 0;
 }
 
@@ -187,12 +224,12 @@ static bool ledger_is_gone(int error)
 
 static int ledger_change(struct ledger *l, bool on, const struct ledger_entry *e)
 {
-	struct ledger_entry **p = ledger_find(l, e);
+	struct ledger_entry *had = ledger_find(l, e);
 	if (!on) {
-		if (!p)
+		if (!had)
 			return -ENOENT;
-		int r = ledger_apply(l, false, *p);
-		ledger_drop(p);
+		int r = ledger_apply(l, false, had);
+		ledger_drop(l, had);
 		return ledger_is_gone(r) ? 0 : r;
 	}
 	int r = ledger_apply(l, true, e);
@@ -202,12 +239,9 @@ static int ledger_change(struct ledger *l, bool on, const struct ledger_entry *e
 		return 0;
 	if (r < 0 && r != -EEXIST)
 		return r;
-	if (p)
-		ledger_drop(p);
-	struct ledger_entry *entry = mem_zalloc(sizeof(*entry));
-	*entry = *e;
-	entry->next = l->first;
-	l->first = entry;
+	if (had)
+		ledger_drop(l, had);
+	ledger_put(l, e);
 	return 0;
 }
 
@@ -218,7 +252,7 @@ void ledger_undo(struct ledger *l)
 		if (r < 0 && !ledger_is_gone(r))
 			log_warn(l->log, "net: undo_failed kind=%d name=%s error=\"%s\"",
 				 (int)l->first->kind, l->first->path, strerror(-r));
-		ledger_drop(&l->first);
+		ledger_drop(l, l->first);
 	}
 }
 
