@@ -27,6 +27,8 @@
 #include "base/mem.h"
 #include "daemon/net_check.h"
 #include "daemon/net_control.h"
+#include "daemon/net_lookup.h"
+#include "daemon/net_resolv.h"
 #include "daemon/net_setup.h"
 #include "platform/announce.h"
 #include "platform/netreq.h"
@@ -60,6 +62,8 @@ struct net {
 	struct loop *loop;
 	struct loop_fd *channel_watch;
 	struct loop_timer *kill_timer, *announce_timer;
+	struct net_lookup *lookup; /* NULL: no server has a name */
+	bool resolv;		   /* there is a file of name servers */
 	struct net_announce announces[NET_ANNOUNCES_MAX];
 	unsigned announce_count;
 	struct log_limit refusals;
@@ -195,6 +199,24 @@ static int net_do_resolve(struct net *n, const struct netreq *req)
 					      : rtnl_resolve(n->rtnl, req->ifindex, &req->addr);
 }
 
+static int net_do_lookup(struct net *n, const struct netreq *req, struct err *err)
+{
+	if (n->lookup)
+		return net_lookup_ask(n->lookup, req);
+	err_set(err, "names were not looked up when sojournd started: restart it");
+	return -ENOSYS;
+}
+
+static int net_do_resolvconf(struct net *n, const struct netreq *req)
+{
+	if (!req->on && !n->resolv)
+		return -ENOENT;
+	int r = net_resolv_write(n->cfg, req->addrs, req->on ? req->addr_count : 0);
+	if (r == 0)
+		n->resolv = req->on;
+	return r;
+}
+
 /* --- reload */
 
 /* The configuration's text as a memory file, rewound: its fd, or -1 with err. */
@@ -306,6 +328,8 @@ static const char *const net_kind_texts[] = {
     [NETREQ_ANNOUNCE] = "announce",
     [NETREQ_RESOLVE] = "resolve",
     [NETREQ_TUN_MTU] = "tun-mtu",
+    [NETREQ_LOOKUP] = "lookup",
+    [NETREQ_RESOLVCONF] = "resolvconf",
     [NETREQ_RELOAD] = "reload",
     [NETREQ_STOP] = "stop",
     [NETREQ_RELOAD_PLEASE] = "reload-please",
@@ -316,7 +340,7 @@ static const char *const net_kind_texts[] = {
 static bool net_takes_away(const struct netreq *req)
 {
 	return !req->on && (req->kind == NETREQ_HOME_ADDR || req->kind == NETREQ_ROUTE ||
-			    req->kind == NETREQ_PROXY);
+			    req->kind == NETREQ_PROXY || req->kind == NETREQ_RESOLVCONF);
 }
 
 static const char *net_refusal(const struct net *n, const struct netreq *req)
@@ -344,6 +368,10 @@ static int net_do(struct net *n, const struct netreq *req, int *fd, struct err *
 		return net_do_resolve(n, req);
 	case NETREQ_TUN_MTU:
 		return rtnl_link_set(n->rtnl, n->tun_ifindex, true, req->value);
+	case NETREQ_LOOKUP:
+		return net_do_lookup(n, req, err);
+	case NETREQ_RESOLVCONF:
+		return net_do_resolvconf(n, req);
 	case NETREQ_RELOAD_PLEASE:
 		return net_prepare_reload(n, fd, err) < 0 ? -EINVAL : 0;
 	case NETREQ_RELOAD_DONE:
@@ -415,12 +443,25 @@ static void net_channel_ready(void *ctx, bool readable, bool writable)
 		close(fd);
 	fd = -1;
 	net_answer(n, &m, &fd);
+	if (m.kind == NETREQ_LOOKUP && m.result == 0)
+		return; /* the reply comes when it is found */
 	bool reload = m.kind == NETREQ_RELOAD_PLEASE && fd >= 0;
 	r = netreq_write(n->channel, &m, reload ? -1 : fd);
 	if (reload)
 		net_send_reload(n, fd);
 	else if (fd >= 0)
 		close(fd);
+	if (r < 0)
+		net_channel_broken(n, r);
+}
+
+static void net_looked_up(void *ctx, struct netreq *reply)
+{
+	struct net *n = ctx;
+	if (reply->result < 0)
+		log_warn(n->log, "net: lookup_failed name=%s error=\"%s\"", reply->name,
+			 reply->text);
+	int r = n->channel_watch ? netreq_write(n->channel, reply, -1) : 0;
 	if (r < 0)
 		net_channel_broken(n, r);
 }
@@ -521,6 +562,11 @@ struct net *net_new(struct config *cfg, const struct log *log, struct net_start 
 	if (start->tun_fd < 0 || net_setup_rules(cfg, n->ledger, log, err) < 0 ||
 	    net_open_channel(n, start, err) < 0)
 		goto fail;
+	if (cfg->role == ROLE_TERMINAL && cfg->ike) {
+		n->lookup = net_lookup_new(cfg, err);
+		if (!n->lookup)
+			goto fail;
+	}
 	if (cfg->role == ROLE_HOME_SERVER && net_setup_forwarding(cfg, n->ledger, log, err) < 0)
 		goto fail;
 	net_setup_loose(n->ledger, cfg->tun);
@@ -551,6 +597,8 @@ static int net_start_loop(struct net *n, struct err *err)
 	    loop_signal(n->loop, SIGINT, net_sigterm, n) < 0 ||
 	    loop_signal(n->loop, SIGHUP, net_sighup, n) < 0)
 		return err_set(err, "event loop: no room");
+	if (n->lookup && net_lookup_watch(n->lookup, n->loop, net_looked_up, n) < 0)
+		return err_set(err, "event loop: no room");
 	return priv_enter_net(err);
 }
 
@@ -570,8 +618,9 @@ int net_run(struct net *n, int node_pid)
 	return n->status;
 }
 
-static void net_release(struct net *n)
+static void net_release(struct net *n, bool forget)
 {
+	net_lookup_free(n->lookup, forget);
 	if (n->loop) {
 		loop_fd_remove(n->channel_watch);
 		loop_timer_free(n->kill_timer);
@@ -592,14 +641,16 @@ void net_free(struct net *n)
 		return;
 	if (n->ledger)
 		ledger_undo(n->ledger);
+	if (n->resolv && net_resolv_write(n->cfg, NULL, 0) < 0)
+		log_warn(n->log, "net: undo_failed name=resolv.conf");
 	if (n->control_path)
 		net_control_remove(n->control_path);
 	config_free(n->next);
 	config_free(n->cfg);
-	net_release(n);
+	net_release(n, false);
 }
 
 void net_forget(struct net *n)
 {
-	net_release(n);
+	net_release(n, true);
 }

@@ -46,6 +46,29 @@ static bool net_is_home_addr(const struct config *cfg, const struct addr *a)
 	return false;
 }
 
+/* Terminal: its home addresses are the server's to say, so any that a host may have will do. */
+static bool net_is_assigned(const struct config *cfg, const struct addr *a)
+{
+	const struct config_terminal *me = cfg->terminals;
+	return cfg->role == ROLE_TERMINAL && me && me->peer && me->home_count == 0 &&
+	       addr_is_host(a);
+}
+
+/* All of it is in one range of a pool. */
+static bool net_is_pooled(const struct config *cfg, const struct prefix *p)
+{
+	struct addr last = prefix_last(p);
+	for (const struct config_pool *pool = cfg->pools; pool; pool = pool->next) {
+		for (unsigned i = 0; i < pool->range_count; i++) {
+			const struct config_range *r = &pool->ranges[i];
+			if (r->from.family == p->addr.family && addr_cmp(&r->from, &p->addr) <= 0 &&
+			    addr_cmp(&last, &r->to) <= 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static bool net_is_terminal_prefix(const struct config *cfg, const struct prefix *p)
 {
 	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
@@ -62,10 +85,12 @@ static bool net_prefix_within(const struct prefix *outer, const struct prefix *i
 
 static const char *net_check_port(const struct config *cfg, uint16_t port)
 {
-	if (port == cfg->port)
+	if (port == cfg->port || (cfg->ike && port == cfg->ike->port))
 		return NULL;
 	if (cfg->role == ROLE_TERMINAL)
-		return port == 0 ? NULL : "the port is neither `port` nor left to the system";
+		return port == 0
+			   ? NULL
+			   : "the port is neither one of the configuration nor left to the system";
 	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
 		for (const struct config_connection *c = t->connections; c; c = c->next)
 			if (c->server.port == port)
@@ -110,7 +135,7 @@ static const char *net_check_home_addr(const struct config *cfg, const struct ne
 	const struct prefix *p = &req->prefix;
 	if (cfg->role != ROLE_TERMINAL)
 		return "only a terminal has home addresses of its own";
-	if (!net_is_home_addr(cfg, &p->addr))
+	if (!net_is_home_addr(cfg, &p->addr) && !net_is_assigned(cfg, &p->addr))
 		return "the address is not one of `home`";
 	if (req->interface[0] == '\0')
 		return net_is_host(p) ? NULL : "on the tunnel an address stands alone (/32, /128)";
@@ -131,7 +156,8 @@ static const char *net_check_route_terminal(const struct config *cfg, const stru
 	}
 	if (!covered)
 		return "the destination is not in `routes`";
-	if (req->addr.family && !net_is_home_addr(cfg, &req->addr))
+	if (req->addr.family && !net_is_home_addr(cfg, &req->addr) &&
+	    !net_is_assigned(cfg, &req->addr))
 		return "the preferred source is not one of `home`";
 	if (req->interface[0] == '\0' || net_is_tun(cfg, req->interface))
 		return req->gateway.family ? "the tunnel has no gateway" : NULL;
@@ -152,7 +178,7 @@ static const char *net_check_route(const struct config *cfg, const struct netreq
 		return "a home server's routes lead into the tunnel";
 	if (req->addr.family && !net_list_has(cfg->home_agents, cfg->home_agent_count, &req->addr))
 		return "the preferred source is not a home agent address";
-	if (net_is_host(p) && net_is_home_addr(cfg, &p->addr))
+	if (net_is_pooled(cfg, p) || (net_is_host(p) && net_is_home_addr(cfg, &p->addr)))
 		return NULL;
 	return net_is_terminal_prefix(cfg, p)
 		   ? NULL
@@ -165,6 +191,9 @@ static const char *net_check_proxy(const struct config *cfg, const struct netreq
 		return "only a home server answers for terminals";
 	if (!cfg->home_link[0])
 		return "`home_link` is not set";
+	struct prefix host = prefix_host(&req->addr);
+	if (req->addr.family && net_is_pooled(cfg, &host))
+		return NULL;
 	return net_is_home_addr(cfg, &req->addr) ? NULL : "the address is no terminal's";
 }
 
@@ -172,7 +201,7 @@ static const char *net_check_announce(const struct config *cfg, const struct net
 {
 	if (cfg->role != ROLE_TERMINAL)
 		return "a home server announces with its proxy entries";
-	if (!net_is_home_addr(cfg, &req->addr))
+	if (!net_is_home_addr(cfg, &req->addr) && !net_is_assigned(cfg, &req->addr))
 		return "the address is not one of `home`";
 	return net_check_home_link(cfg, req->interface);
 }
@@ -184,6 +213,25 @@ static const char *net_check_resolve(const struct config *cfg, const struct netr
 	if (addr_is_any(&req->addr) || addr_is_multicast(&req->addr) || req->ifindex == 0)
 		return "no gateway";
 	return NULL;
+}
+
+static const char *net_check_lookup(const struct config *cfg, const struct netreq *req)
+{
+	for (unsigned i = 0; cfg->ike && i < cfg->ike->server_count; i++)
+		if (cfg->ike->servers[i].addr.family == 0 &&
+		    strcmp(cfg->ike->servers[i].name, req->name) == 0)
+			return NULL;
+	return "the name is not that of a server in the configuration";
+}
+
+static const char *net_check_resolvconf(const struct config *cfg, const struct netreq *req)
+{
+	if (cfg->role != ROLE_TERMINAL || !cfg->ike)
+		return "only a terminal is assigned name servers";
+	for (unsigned i = 0; i < req->addr_count; i++)
+		if (!addr_is_host(&req->addrs[i]))
+			return "the address is none of a name server";
+	return req->addr_count ? NULL : "no name server";
 }
 
 /* IPv6 goes through the tunnel: some home address or prefix is of that family. */
@@ -200,9 +248,18 @@ static bool net_has_ipv6(const struct config *cfg)
 	return false;
 }
 
+static bool net_has_ipv6_pool(const struct config *cfg)
+{
+	for (const struct config_pool *p = cfg->pools; p; p = p->next)
+		for (unsigned i = 0; i < p->range_count; i++)
+			if (p->ranges[i].from.family == 6)
+				return true;
+	return false;
+}
+
 static const char *net_check_mtu(const struct config *cfg, const struct netreq *req)
 {
-	if (req->value < (net_has_ipv6(cfg) ? NET_MTU_MIN6 : NET_MTU_MIN))
+	if (req->value < (net_has_ipv6(cfg) || net_has_ipv6_pool(cfg) ? NET_MTU_MIN6 : NET_MTU_MIN))
 		return "the MTU is below what IP asks of a link";
 	return req->value <= NET_MTU_MAX ? NULL : "the MTU is above what IP can carry";
 }
@@ -224,6 +281,10 @@ const char *net_check(const struct config *cfg, const struct netreq *req)
 		return net_check_resolve(cfg, req);
 	case NETREQ_TUN_MTU:
 		return net_check_mtu(cfg, req);
+	case NETREQ_LOOKUP:
+		return net_check_lookup(cfg, req);
+	case NETREQ_RESOLVCONF:
+		return net_check_resolvconf(cfg, req);
 	case NETREQ_RELOAD_PLEASE:
 	case NETREQ_RELOAD_DONE:
 		return NULL;

@@ -336,6 +336,8 @@ static void net_notice(void *ctx, const struct netreq *m, int fd)
 	case NETREQ_ANNOUNCE:
 	case NETREQ_RESOLVE:
 	case NETREQ_TUN_MTU:
+	case NETREQ_LOOKUP:
+	case NETREQ_RESOLVCONF:
 	case NETREQ_RELOAD_PLEASE:
 	case NETREQ_RELOAD_DONE:
 		log_warn(n->log, "node: unexpected message from net kind=%d", (int)m->kind);

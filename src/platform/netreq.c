@@ -61,13 +61,19 @@ static bool netreq_sound(const uint8_t *raw)
 	uint32_t kind;
 	_Static_assert(sizeof(enum netreq_kind) == sizeof(kind), "size of an enum");
 	memcpy(&kind, raw + offsetof(struct netreq, kind), sizeof(kind));
+	for (size_t i = 0; i < NETREQ_ADDRS_MAX; i++)
+		if (!netreq_addr_sound(raw,
+				       offsetof(struct netreq, addrs) + i * sizeof(struct addr)))
+			return false;
 	return kind <= NETREQ_RELOAD_DONE && netreq_bool_sound(raw, offsetof(struct netreq, on)) &&
 	       netreq_bool_sound(raw, offsetof(struct netreq, udp)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, local.addr)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, prefix.addr)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, addr)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, gateway)) &&
+	       raw[offsetof(struct netreq, addr_count)] <= NETREQ_ADDRS_MAX &&
 	       memchr(raw + offsetof(struct netreq, interface), 0, IF_NAMESIZE) &&
+	       memchr(raw + offsetof(struct netreq, name), 0, NETREQ_NAME_MAX) &&
 	       memchr(raw + offsetof(struct netreq, text), 0, sizeof(((struct netreq *)0)->text));
 }
 

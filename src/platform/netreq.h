@@ -21,6 +21,9 @@ enum netreq_kind {
 	NETREQ_ANNOUNCE,  /* gratuitous ARP / unsolicited NA for addr on interface (coming home) */
 	NETREQ_RESOLVE,	  /* have the kernel resolve neighbour addr on ifindex */
 	NETREQ_TUN_MTU,	  /* value */
+	NETREQ_LOOKUP, /* the addresses of a server's name, by the system's resolver; the reply may
+			* be seconds away, others come before it */
+	NETREQ_RESOLVCONF, /* name servers to use (a file like resolv.conf); off: none */
 	/* from net to node */
 	NETREQ_RELOAD,	      /* the configuration changed: brings an fd to read it from */
 	NETREQ_STOP,	      /* finish */
@@ -30,11 +33,14 @@ enum netreq_kind {
 			     */
 };
 
+#define NETREQ_ADDRS_MAX 8
+#define NETREQ_NAME_MAX	 256
+
 struct netreq {
 	enum netreq_kind kind;
 	uint32_t id; /* echoed in the reply */
 	bool on;
-	bool udp;	       /* SOCK */
+	bool udp;	       /* SOCK; without: native ESP */
 	struct endpoint local; /* SOCK; the address may be :: or 0.0.0.0 only on a home server */
 	char interface[IF_NAMESIZE]; /* SOCK: bound to it, "" none; HOME_ADDR, ROUTE, ANNOUNCE */
 	unsigned ifindex;	     /* RESOLVE */
@@ -42,8 +48,11 @@ struct netreq {
 	struct addr addr;	     /* PROXY, ANNOUNCE, RESOLVE; ROUTE: preferred source */
 	struct addr gateway;	     /* ROUTE: none for on-link */
 	uint32_t value;
-	int32_t result; /* replies: 0 or -errno */
-	char text[160]; /* replies: what went wrong */
+	uint8_t addr_count; /* LOOKUP: in the reply; RESOLVCONF */
+	struct addr addrs[NETREQ_ADDRS_MAX];
+	char name[NETREQ_NAME_MAX]; /* LOOKUP: one of the configuration's servers */
+	int32_t result;		    /* replies: 0 or -errno */
+	char text[160];		    /* replies: what went wrong */
 };
 
 /* The node's end.  done (may be NULL) is called from the loop with the reply; fd is -1 or taken

@@ -184,7 +184,7 @@ static int priv_drop_user(const struct priv_node *p, struct err *err)
 	struct rlimit none = {0, 0};
 	if (priv_find_user(p->user, &uid, &gid, err) < 0)
 		return -1;
-	if (chroot(p->root) < 0 || chdir("/") < 0)
+	if (p->root && (chroot(p->root) < 0 || chdir("/") < 0))
 		return err_set(err, "root directory %s: %s; make it: mkdir -p -m 0755 %s", p->root,
 			       strerror(errno), p->root);
 	/* The bounding set can be emptied only while there is CAP_SETPCAP. */
@@ -213,6 +213,12 @@ int priv_enter_node(const struct priv_node *p, struct err *err)
 	if (priv_drop_user(p, err) < 0)
 		return -1;
 	return priv_load_filter(err);
+}
+
+int priv_enter_lookup(const char *user, struct err *err)
+{
+	const struct priv_node p = {.user = user};
+	return priv_drop_user(&p, err);
 }
 
 int priv_enter_net(struct err *err)

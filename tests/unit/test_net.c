@@ -70,6 +70,7 @@ struct asked {
 	const char *interface, *prefix, *addr, *gateway;
 	unsigned ifindex;
 	uint32_t value;
+	const char *name, *dns;
 	const char *why; /* NULL: allowed; part of the refusal */
 };
 
@@ -85,6 +86,10 @@ static struct netreq request(const struct asked *a)
 			   .value = a->value};
 	if (a->interface)
 		strcpy(r.interface, a->interface);
+	if (a->name)
+		strcpy(r.name, a->name);
+	if (a->dns)
+		r.addrs[r.addr_count++] = addr(a->dns);
 	if (a->prefix)
 		assert_int_equal(prefix_parse(a->prefix, &r.prefix), 0);
 	return r;
@@ -169,6 +174,96 @@ static void test_server_requests(void **state)
 	(void)state;
 	struct config *cfg = read_text(server_text, "server.conf");
 	check_table(cfg, table, ARRAY_LEN(table));
+	config_free(cfg);
+}
+
+static struct config_pool pool_of(const char *from, const char *to)
+{
+	return (struct config_pool){.range_count = 1, .ranges[0] = {addr(from), addr(to)}};
+}
+
+/* A terminal with IKE whose addresses the server assigns. */
+static void test_assigned_requests(void **state)
+{
+	static const struct asked table[] = {
+	    {NETREQ_SOCK, .udp = true, .local = "192.168.1.5", .port = 500, .interface = "left"},
+	    {NETREQ_SOCK, .udp = true, .local = "192.168.1.5", .port = 4500, .interface = "left"},
+	    {NETREQ_SOCK, .udp = true, .local = "192.168.1.5", .port = 53, .why = "port"},
+	    {NETREQ_SOCK, .local = "192.168.1.5", .interface = "left"},
+	    {NETREQ_HOME_ADDR, .prefix = "10.7.0.1/32"},
+	    {NETREQ_HOME_ADDR, .prefix = "fd00::7/128"},
+	    {NETREQ_HOME_ADDR, .prefix = "10.7.0.0/31", .why = "stands alone"},
+	    {NETREQ_HOME_ADDR, .prefix = "127.0.0.1/32", .why = "not one of"},
+	    {NETREQ_HOME_ADDR, .prefix = "224.0.0.9/32", .why = "not one of"},
+	    {NETREQ_HOME_ADDR, .prefix = "169.254.1.1/32", .why = "not one of"},
+	    {NETREQ_HOME_ADDR, .prefix = "fe80::1/128", .why = "not one of"},
+	    {NETREQ_HOME_ADDR, .prefix = "0.0.0.0/32", .why = "not one of"},
+	    {NETREQ_ROUTE, .prefix = "0.0.0.0/0", .addr = "10.7.0.1"},
+	    {NETREQ_ROUTE, .prefix = "0.0.0.0/0", .addr = "127.0.0.1", .why = "preferred source"},
+	    {NETREQ_LOOKUP, .name = "server.example"},
+	    {NETREQ_LOOKUP, .name = "server.example.", .why = "not that of a server"},
+	    {NETREQ_LOOKUP, .name = "203.0.113.1", .why = "not that of a server"},
+	    {NETREQ_LOOKUP, .name = "", .why = "not that of a server"},
+	    {NETREQ_RESOLVCONF, .dns = "10.7.0.53"},
+	    {NETREQ_RESOLVCONF, .dns = "fd00::53"},
+	    {NETREQ_RESOLVCONF, .dns = "127.0.0.1", .why = "none of a name server"},
+	    {NETREQ_RESOLVCONF, .why = "no name server"},
+	};
+	(void)state;
+	struct config *cfg = read_text(terminal_text, "terminal.conf");
+	struct config_ike ike = {.port = 500,
+				 .server_count = 2,
+				 .servers = {{.name = "203.0.113.1", .addr = addr("203.0.113.1")},
+					     {.name = "server.example"}}};
+	struct config_peer peer = {0};
+	uint8_t homes = cfg->terminals->home_count;
+	struct netreq r = request(&table[13]);
+	assert_non_null(net_check(cfg, &r)); /* without IKE */
+	cfg->ike = &ike;
+	cfg->terminals->peer = &peer;
+	cfg->terminals->home_count = 0;
+	check_table(cfg, table, ARRAY_LEN(table));
+	/* With configured addresses these alone, whatever the server says. */
+	cfg->terminals->home_count = homes;
+	r = request(&table[4]);
+	assert_non_null(net_check(cfg, &r));
+	cfg->ike = NULL;
+	cfg->terminals->peer = NULL;
+	config_free(cfg);
+}
+
+static void test_pool_requests(void **state)
+{
+	static const struct asked table[] = {
+	    {NETREQ_ROUTE, .prefix = "10.5.0.16/28"},
+	    {NETREQ_ROUTE, .prefix = "10.5.0.10/32"},
+	    {NETREQ_ROUTE, .prefix = "10.5.0.200/32"},
+	    {NETREQ_ROUTE, .prefix = "10.5.0.9/32", .why = "no terminal's"},
+	    {NETREQ_ROUTE, .prefix = "10.5.0.201/32", .why = "no terminal's"},
+	    {NETREQ_ROUTE, .prefix = "10.5.0.0/28", .why = "no terminal's"},
+	    {NETREQ_ROUTE, .prefix = "10.5.0.192/28", .why = "no terminal's"},
+	    {NETREQ_ROUTE, .prefix = "0.0.0.0/0", .why = "no terminal's"},
+	    {NETREQ_ROUTE, .prefix = "fd05::/64"},
+	    {NETREQ_ROUTE, .prefix = "fd05::/63", .why = "no terminal's"},
+	    {NETREQ_PROXY, .addr = "10.5.0.10"},
+	    {NETREQ_PROXY, .addr = "10.5.0.9", .why = "no terminal's"},
+	    {NETREQ_PROXY, .why = "no terminal's"},
+	    {NETREQ_SOCK, .udp = true, .local = "203.0.113.1", .port = 500},
+	    {NETREQ_LOOKUP, .name = "server.example", .why = "not that of a server"},
+	    {NETREQ_RESOLVCONF, .dns = "10.7.0.53", .why = "only a terminal"},
+	    {NETREQ_TUN_MTU, .value = 1000, .why = "below"},
+	};
+	(void)state;
+	struct config *cfg = read_text(server_text, "server.conf");
+	struct config_ike ike = {.port = 500};
+	struct config_pool second = pool_of("fd05::", "fd05::ffff:ffff:ffff:ffff");
+	struct config_pool first = pool_of("10.5.0.10", "10.5.0.200");
+	first.next = &second;
+	cfg->ike = &ike;
+	cfg->pools = &first;
+	check_table(cfg, table, ARRAY_LEN(table));
+	cfg->ike = NULL;
+	cfg->pools = NULL;
 	config_free(cfg);
 }
 
@@ -405,6 +500,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_terminal_requests), cmocka_unit_test(test_server_requests),
+	    cmocka_unit_test(test_assigned_requests), cmocka_unit_test(test_pool_requests),
 	    cmocka_unit_test(test_life_of_terminal),  cmocka_unit_test(test_life_of_server),
 	    cmocka_unit_test(test_control_file),
 	};
