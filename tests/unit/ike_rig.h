@@ -644,31 +644,59 @@ static inline struct rig *rig_up(struct rig *g)
 
 /* --- messages made by hand: as `sa` would send them to the other side */
 
-static inline size_t rig_seal(struct ike_sa *sa, enum ike_exchange exchange, bool response,
-			      uint32_t id, uint8_t first, const void *inner, size_t len,
-			      uint8_t *out, size_t room)
+struct rig_hand {
+	enum ike_exchange exchange;
+	bool response;
+	uint32_t id;
+	uint16_t number, total; /* 0: no fragment */
+	uint8_t first;
+	const void *inner;
+	size_t len;
+};
+
+static inline size_t rig_seal(struct ike_sa *sa, const struct rig_hand *m, uint8_t *out,
+			      size_t room)
 {
-	size_t header_len = IKE_HEADER_LEN + IKE_PAYLOAD_LEN;
-	size_t total = header_len + len + ike_seal_overhead(&sa->seal_out, len);
+	size_t header_len = IKE_HEADER_LEN + IKE_PAYLOAD_LEN + (m->total ? 4u : 0u);
+	size_t total = header_len + m->len + ike_seal_overhead(&sa->seal_out, m->len);
 	struct writer w = writer_of(out, room);
 	writer_bytes(&w, sa->spi_i, IKE_SPI_LEN);
 	writer_bytes(&w, sa->spi_r, IKE_SPI_LEN);
-	writer_u8(&w, IKE_PAYLOAD_SK);
+	writer_u8(&w, m->total ? IKE_PAYLOAD_SKF : IKE_PAYLOAD_SK);
 	writer_u8(&w, IKE_VERSION);
-	writer_u8(&w, (uint8_t)exchange);
+	writer_u8(&w, (uint8_t)m->exchange);
 	writer_u8(&w, (uint8_t)((sa->initiator ? IKE_FLAG_INITIATOR : 0) |
-				(response ? IKE_FLAG_RESPONSE : 0)));
-	writer_u32(&w, id);
+				(m->response ? IKE_FLAG_RESPONSE : 0)));
+	writer_u32(&w, m->id);
 	writer_u32(&w, (uint32_t)total);
-	writer_u8(&w, first);
+	writer_u8(&w, m->first);
 	writer_u8(&w, 0);
 	writer_u16(&w, (uint16_t)(total - IKE_HEADER_LEN));
+	if (m->total) {
+		writer_u16(&w, m->number);
+		writer_u16(&w, m->total);
+	}
 	writer_zero(&w, sa->seal_out.encr->iv_len);
-	writer_bytes(&w, inner, len);
+	writer_bytes(&w, m->inner, m->len);
 	assert_false(w.failed);
-	size_t made = ike_seal(&sa->seal_out, out, room, header_len, len, sa->iv_out++);
+	size_t made = ike_seal(&sa->seal_out, out, room, header_len, m->len, sa->iv_out++);
 	assert_int_equal(made, total);
 	return made;
+}
+
+/* What a protected message on the wire says to `to`, an SK payload; buf holds it. */
+static inline void rig_read(struct ike_sa *to, const struct rig_datagram *d, uint8_t *buf,
+			    size_t room, struct ike_header *h, struct ike_payloads *p)
+{
+	uint8_t *inner;
+	size_t len;
+	assert_true(d->len <= room);
+	memcpy(buf, d->bytes, d->len);
+	assert_true(ike_read_header(buf, d->len, h));
+	assert_int_equal(h->next, IKE_PAYLOAD_SK);
+	assert_true(
+	    ike_open(&to->seal_in, buf, d->len, IKE_HEADER_LEN + IKE_PAYLOAD_LEN, &inner, &len));
+	assert_int_equal(ike_read_payloads(buf[IKE_HEADER_LEN], inner, len, p), IKE_OK);
 }
 
 /* To the other side's engine, now, by the path of `sa`. */
@@ -683,6 +711,14 @@ static inline void rig_inject(struct rig *g, struct ike_sa *sa, const uint8_t *m
 	memcpy(copy, msg, len);
 	ike_datagram(from_a ? g->b.e : g->a.e, &path, copy, len, g->now_us);
 	free(copy);
+}
+
+/* Sealed by `sa`, to the other side, now. */
+static inline void rig_say(struct rig *g, struct ike_sa *sa, const struct rig_hand *m)
+{
+	static uint8_t msg[IKE_MESSAGE_MAX];
+	size_t len = rig_seal(sa, m, msg, sizeof(msg));
+	rig_inject(g, sa, msg, len);
 }
 
 #endif
