@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "base/mem.h"
 #include "crypto/mac.h"
+#include "crypto/warm.h"
 #include "daemon/control.h"
 #include "daemon/role.h"
 #include "platform/priv.h"
@@ -468,6 +469,7 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 		err_set(&err, "node: cannot serve the control socket");
 		goto fail;
 	}
+	crypto_warm_up();
 	if (priv_enter_node(&priv, &err) < 0)
 		goto fail;
 	if (pktio_start(n->pktio, n->fwd) < 0) {
