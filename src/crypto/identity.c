@@ -222,7 +222,7 @@ static const char *name_prefix(const struct identity *i, const char *text)
 	struct addr a;
 
 	if (i->type == IDENTITY_EMAIL)
-		return strchr(text, '=') || !strchr(text + (*text != 0), '@') ? "@@" : "";
+		return *text == '@' || strchr(text, '=') || !strchr(text, '@') ? "@@" : "";
 	return strpbrk(text, "@=") || *text == '%' || addr_parse(text, &a) == 0 ? "@" : "";
 }
 
@@ -233,6 +233,9 @@ static void format_name(const struct identity *i, char *buf, size_t room)
 	for (size_t n = 0; n < i->len; n++)
 		text[n] = i->data[n] >= ' ' && i->data[n] < 0x7f ? (char)i->data[n] : '?';
 	text[i->len] = '\0';
+	/* Behind a prefix these would be another one. */
+	if (i->type == IDENTITY_FQDN && (*text == '@' || *text == '#'))
+		*text = '?';
 	snprintf(buf, room, "%s%s", name_prefix(i, text), text);
 }
 

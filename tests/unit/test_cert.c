@@ -5,10 +5,11 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "crypto/cert.h"
 #include "crypto/warm.h"
-#include "pki.h"
+#include "pki_fixed.h"
 
 static struct pki root, middle, stranger;
 static struct cert_trust *trust; /* root alone */
@@ -470,6 +471,83 @@ static void test_flipped(void **state)
 	pki_free(&leaf);
 }
 
+/* For the fuzzer: certificates that its CA signed. */
+static void save(const char *name, uint8_t which, const struct pki_text *a,
+		 const struct pki_text *b)
+{
+	uint8_t seed[4096];
+	struct writer w = writer_of(seed, sizeof(seed));
+
+	writer_u8(&w, which);
+	for (unsigned i = 0; i < 2 && (i ? b : a); i++) {
+		const struct pki_text *t = i ? b : a;
+		writer_u16(&w, (uint16_t)t->len);
+		writer_bytes(&w, t->data, t->len);
+	}
+	assert_false(w.failed);
+	vector_save("identity", name, seed, writer_len(&w));
+}
+
+static void test_fixed(void **state)
+{
+	static const uint8_t key[32] = "an intermediate's private key...";
+	struct pki ca = pki_fixed_ca(), again = pki_fixed_ca(), leaf = pki_fixed_leaf(&ca, 0);
+	struct pki_spec s = {.ed25519_seed = key,
+			     .subject = "C=CH, O=Fixed, CN=Intermediate",
+			     .basic_constraints = "critical,CA:TRUE,pathlen:0",
+			     .name_constraints = "critical,permitted;DNS:example.org",
+			     .serial = 10};
+	struct pki inter = pki_make(&s, &ca), below = pki_fixed_leaf(&inter, 0);
+	struct pki_text d = pki_cert_der(&leaf), i = pki_cert_der(&inter);
+	struct pki_text b = pki_cert_der(&below), pem = pki_cert_pem(&leaf);
+	struct cert_trust *t = trust_of(&ca);
+
+	(void)state;
+	assert_int_equal(X509_cmp(ca.cert, again.cert), 0);
+	EXPECT(t, &leaf, NULL, NULL, NULL);
+	EXPECT(t, &below, &inter, NULL, NULL);
+	save("cert-leaf", 200, &d, NULL);
+	save("cert-chain", 200, &b, &i);
+	save("cert-strict", 201, &d, NULL);
+	save("cert-no-helper", 200, &b, NULL);
+	save("cert-pem", 200, &pem, NULL);
+	cert_trust_free(t);
+	pki_text_free(&d);
+	pki_text_free(&i);
+	pki_text_free(&b);
+	pki_text_free(&pem);
+	pki_free(&below);
+	pki_free(&inter);
+	pki_free(&leaf);
+	pki_free(&again);
+	pki_free(&ca);
+}
+
+static void test_save_extensions(void **state)
+{
+	/* Which, as fuzz_identity.c counts them, and the octets. */
+	static const char *const seeds[] = {
+	    "00 3016 820e 6d6f6f6e2e6578616d706c652e6f7267 8704c0000201",
+	    "00 3007 8205 610062 6364",
+	    "00 3002 8700",
+	    "00 3000",
+	    "01 300a 06082b06010505070311",
+	    "02 03020780",
+	    "03 30060101ff020100",
+	    "0c 300f a00d300b 8209 6578616d706c652e6f"};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(seeds); n++) {
+		struct vector v = vector_of(seeds[n]);
+		uint8_t seed[VECTOR_MAX + 1] = {203};
+		char name[32];
+		assert_true(v.len < VECTOR_MAX);
+		memcpy(seed + 1, v.b, v.len);
+		snprintf(name, sizeof(name), "extension-%zu", n);
+		vector_save("identity", name, seed, v.len + 1);
+	}
+}
+
 /* --- identities */
 
 static void test_identities(void **state)
@@ -802,6 +880,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_ca_forms),
 	    cmocka_unit_test(test_truncated),
 	    cmocka_unit_test(test_flipped),
+	    cmocka_unit_test(test_fixed),
+	    cmocka_unit_test(test_save_extensions),
 	    cmocka_unit_test(test_identities),
 	    cmocka_unit_test(test_nul_in_name),
 	    cmocka_unit_test(test_revoked),

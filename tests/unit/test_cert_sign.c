@@ -234,6 +234,11 @@ static void test_every_kind(void **state)
 		if (kinds[n].len)
 			assert_int_equal(m.len, kinds[n].len);
 		assert_true(check(s->peer, &m, CERT_HASHES_ALL));
+		uint8_t seed[2 + CERT_SIGNATURE_MAX] = {202, m.method};
+		char name[32];
+		memcpy(seed + 2, m.auth, m.len);
+		snprintf(name, sizeof(name), "auth-%zu", n);
+		vector_save("identity", name, seed, m.len + 2);
 		if (kinds[n].used)
 			assert_true(check(s->peer, &m, kinds[n].used));
 		if (m.method == 14) {

@@ -301,6 +301,21 @@ static void test_hostile_never_matches(void **state)
 		assert_true(strlen(identity_format(bad[n], buf, sizeof(buf))) < sizeof(buf));
 		free(bad[n]);
 	}
+	/* Names that would read as another type's. */
+	static const struct {
+		uint8_t type;
+		const char *name, *shown;
+	} odd[] = {
+	    {IDENTITY_FQDN, "@a", "?a"},	{IDENTITY_FQDN, "#00", "?00"},
+	    {IDENTITY_FQDN, "%any", "@%any"},	{IDENTITY_FQDN, "::1", "@::1"},
+	    {IDENTITY_EMAIL, "@a@b", "@@@a@b"}, {IDENTITY_EMAIL, "192.0.2.1", "@@192.0.2.1"},
+	};
+	for (size_t n = 0; n < ARRAY_LEN(odd); n++) {
+		char buf[64];
+		struct identity *i = identity_new(odd[n].type, odd[n].name, strlen(odd[n].name));
+		assert_string_equal(identity_format(i, buf, sizeof(buf)), odd[n].shown);
+		free(i);
+	}
 	/* The text of a policy is not a name that fits it. */
 	assert_false(identity_matches(pattern, star));
 	assert_true(identity_matches(any, star));
