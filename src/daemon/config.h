@@ -124,7 +124,8 @@ struct config_pool {
 struct config_ike {
 	int line;
 	struct ike_config engine;
-	uint16_t port;		     /* ours for IKE; default 500.  The other one is config.port */
+	struct identity *id; /* home server's own; NULL on a terminal (its peer's local_id) */
+	uint16_t port;	     /* ours for IKE; default 500.  The other one is config.port */
 	struct suite_list proposals; /* home server: every proposal of its peers, for IKE_SA_INIT */
 	struct config_credentials *credentials;
 	/* terminal (its peer: config.terminals->peer) */

@@ -9,6 +9,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 #include "base/mem.h"
 #include "daemon/config_parse.h"
 
@@ -26,10 +27,25 @@ void config_claim(struct config_reading *r, const struct config_claim *claim)
 	r->claims[r->claim_count++] = *claim;
 }
 
+static int identity_compare(const struct identity *a, const struct identity *b)
+{
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	if (a->len != b->len)
+		return a->len < b->len ? -1 : 1;
+	if (a->type == IDENTITY_FQDN || a->type == IDENTITY_EMAIL)
+		return strncasecmp((const char *)a->data, (const char *)b->data, a->len);
+	return memcmp(a->data, b->data, a->len);
+}
+
 static int claim_compare_what(const struct config_claim *a, const struct config_claim *b)
 {
 	if (a->kind != b->kind)
 		return a->kind < b->kind ? -1 : 1;
+	if (a->kind == CLAIM_IDENTITY)
+		return identity_compare(a->identity, b->identity);
+	if (a->kind == CLAIM_EAP)
+		return strcmp(a->user, b->user);
 	if (a->spi != b->spi)
 		return a->spi < b->spi ? -1 : 1;
 	if (a->scope != b->scope)
@@ -66,6 +82,17 @@ static int claim_refuse(struct config_reading *r, const struct config_claim *fir
 				   "spi-out 0x%" PRIx32 " is already that of connection %s (line "
 				   "%d) with the same peer; give each connection its own",
 				   second->spi, first->owner, first->line);
+	case CLAIM_IDENTITY:
+		return config_fail(
+		    r, second->line,
+		    "id is already that of terminal %s (line %d); give each terminal "
+		    "its own",
+		    first->owner, first->line);
+	case CLAIM_EAP:
+		return config_fail(r, second->line,
+				   "eap-identity is already that of terminal %s (line %d); give "
+				   "each terminal its own user",
+				   first->owner, first->line);
 	case CLAIM_PREFIX:
 		return config_fail(r, second->line,
 				   "%s is already that of terminal %s (line %d); a home address or "
@@ -102,6 +129,22 @@ static bool terminal_has_family(const struct config_terminal *t, uint8_t family)
 	return false;
 }
 
+/* The home server's outer address, alone? */
+static bool is_server(const struct config *c, const struct prefix *p)
+{
+	for (const struct config_connection *x = c->terminals->connections; x; x = x->next) {
+		struct prefix server = prefix_host(&x->server.addr);
+		if (prefix_equal(p, &server))
+			return true;
+	}
+	for (unsigned k = 0; c->ike && k < c->ike->server_count; k++) {
+		struct prefix server = prefix_host(&c->ike->servers[k].addr);
+		if (server.addr.family && prefix_equal(p, &server))
+			return true;
+	}
+	return false;
+}
+
 static int check_routes(struct config_reading *r)
 {
 	const struct config *c = r->cfg;
@@ -110,20 +153,16 @@ static int check_routes(struct config_reading *r)
 
 	for (unsigned k = 0; k < c->route_count; k++) {
 		const struct prefix *p = &c->routes[k];
-		if (!terminal_has_family(t, p->addr.family))
+		if (t->home_count && !terminal_has_family(t, p->addr.family))
 			return config_fail(r, r->routes_line,
 					   "routes: %s is IPv%u and there is no IPv%u home-address "
 					   "to send from; add one or remove the route",
 					   prefix_format(p, text), p->addr.family, p->addr.family);
-		for (const struct config_connection *x = t->connections; x; x = x->next) {
-			struct prefix server = prefix_host(&x->server.addr);
-			if (prefix_equal(p, &server))
-				return config_fail(r, r->routes_line,
-						   "routes: %s is the home server's outer address, "
-						   "which cannot be reached through itself; remove "
-						   "the route",
-						   prefix_format(p, text));
-		}
+		if (is_server(c, p))
+			return config_fail(r, r->routes_line,
+					   "routes: %s is the home server's outer address, which "
+					   "cannot be reached through itself; remove the route",
+					   prefix_format(p, text));
 	}
 	return 0;
 }
@@ -134,6 +173,10 @@ static int check_home(struct config_reading *r)
 	const struct config_terminal *t = c->terminals;
 	char text[PREFIX_TEXT_MAX];
 
+	if (c->has_home && !t->home_count)
+		return config_fail(r, r->home_line,
+				   "section home without home-address: at home it is needed before "
+				   "anybody could assign one; write home-address = ...");
 	for (unsigned k = 0; c->has_home && k < t->home_count; k++) {
 		if (prefix_contains(&c->home_prefix, &t->homes[k]))
 			return 0;
@@ -174,6 +217,13 @@ bool config_connection_equal(const struct config_connection *a, const struct con
 	       a->keepalive_s == b->keepalive_s;
 }
 
+bool config_place_equal(const struct config_place *a, const struct config_place *b)
+{
+	return !strcmp(a->name, b->name) && a->preference == b->preference &&
+	       !strcmp(a->interface, b->interface) && a->has_network == b->has_network &&
+	       !memcmp(&a->network, &b->network, sizeof(a->network));
+}
+
 bool config_terminal_equal(const struct config_terminal *a, const struct config_terminal *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->home_count != b->home_count ||
@@ -191,7 +241,8 @@ bool config_terminal_equal(const struct config_terminal *a, const struct config_
 	       a->registration_key_len == b->registration_key_len &&
 	       mem_equal(a->registration_key, b->registration_key, a->registration_key_len) &&
 	       a->lifetime_s == b->lifetime_s && a->strict == b->strict &&
-	       a->replay_packets == b->replay_packets && a->connections_max == b->connections_max;
+	       a->replay_packets == b->replay_packets && a->connections_max == b->connections_max &&
+	       config_pool_equal(a->pool, b->pool);
 }
 
 static bool addrs_equal(const struct addr *a, unsigned a_count, const struct addr *b,
@@ -213,6 +264,35 @@ static bool homes_equal(const struct config *a, const struct config *b)
 	       !strcmp(a->home_interface, b->home_interface) &&
 	       a->has_home_network == b->has_home_network &&
 	       !memcmp(&a->home_network, &b->home_network, sizeof(a->home_network));
+}
+
+/* The engine is made once. */
+static const char *ike_fixed_difference(const struct config_ike *a, const struct config_ike *b)
+{
+	if (!a || !b)
+		return !a == !b ? NULL : "section ike";
+	const struct ike_config *x = &a->engine, *y = &b->engine;
+	const struct {
+		bool differs;
+		const char *name;
+	} fixed[] = {
+	    {a->port != b->port, "port of section ike"},
+	    {x->half_open_max != y->half_open_max, "half-open-max"},
+	    {x->half_open_cookie != y->half_open_cookie, "cookie-threshold"},
+	    {x->half_open_per_addr != y->half_open_per_addr, "half-open-per-address"},
+	    {x->half_open_us != y->half_open_us, "half-open-time"},
+	    {x->retransmit_us != y->retransmit_us, "retransmit-time"},
+	    {x->retransmits != y->retransmits, "retransmit-tries"},
+	    {x->fragment_len != y->fragment_len, "fragment-size"},
+	    {x->sas_max != y->sas_max, "ike-sas-max"},
+	    {x->wireshark != y->wireshark, "wireshark-keys"},
+	};
+
+	for (size_t k = 0; k < ARRAY_LEN(fixed); k++) {
+		if (fixed[k].differs)
+			return fixed[k].name;
+	}
+	return NULL;
 }
 
 const char *config_fixed_difference(const struct config *a, const struct config *b)
@@ -245,5 +325,5 @@ const char *config_fixed_difference(const struct config *a, const struct config 
 		if (fixed[k].differs)
 			return fixed[k].name;
 	}
-	return NULL;
+	return ike_fixed_difference(a->ike, b->ike);
 }

@@ -15,8 +15,12 @@
 
 const struct config_item *config_field_at(cfg_t *sec, const char *name, unsigned index)
 {
-	cfg_opt_t *o = cfg_getopt(sec, name);
-	return index < cfg_opt_size(o) ? cfg_opt_getnptr(o, index) : NULL;
+	/* Not cfg_getopt: sections of different kinds are asked for the same option. */
+	for (cfg_opt_t *o = sec->opts; o->name; o++) {
+		if (!strcmp(o->name, name))
+			return index < cfg_opt_size(o) ? cfg_opt_getnptr(o, index) : NULL;
+	}
+	return NULL;
 }
 
 const struct config_item *config_field(cfg_t *sec, const char *name)

@@ -47,10 +47,34 @@ static cfg_opt_t schema_connection[] = {
 	ONE("keepalive"), CFG_END(),
 };
 
+/* Of one peer: in section ike, and in a terminal's for that one. */
+#define OF_PEER                                                                                \
+	ONE("id"), ONE("auth"), ONE("server-auth"), ONE("secret"), ONE("secret-file"),          \
+	ONE("eap-identity"), ONE("password"), ONE("password-file"), ONE("ppk-id"), ONE("ppk"),  \
+	ONE("ppk-file"), ONE("ppk-required"), MANY("proposals"), MANY("esp-proposals"),         \
+	ONE("pfs"), ONE("rekey-ike"), ONE("rekey-child"), ONE("rekey-bytes"),                   \
+	ONE("rekey-packets"), ONE("liveness"), ONE("keepalive"), ONE("mobike"),                 \
+	ONE("fragmentation"), ONE("childless"), ONE("sojourn"), ONE("encapsulation"),           \
+	ONE("mode")
+
+static cfg_opt_t schema_ike[] = {
+	MANY("server"), ONE("server-id"), ONE("start"), MANY("prefer"), ONE("spares"),
+	ONE("certificate"), ONE("private-key"), MANY("ca"), MANY("crl"), ONE("crl-required"),
+	ONE("rsa-pss"), ONE("port"), ONE("wireshark-keys"), MANY("dns"), MANY("subnets"),
+	ONE("half-open-max"), ONE("half-open-per-address"), ONE("half-open-time"),
+	ONE("cookie-threshold"), ONE("ike-sas-max"), ONE("retransmit-time"),
+	ONE("retransmit-tries"), ONE("fragment-size"), OF_PEER, CFG_END(),
+};
+
+static cfg_opt_t schema_pool[] = {
+	MANY("address"), MANY("dns"), MANY("subnets"), CFG_END(),
+};
+
 static cfg_opt_t schema_terminal[] = {
 	MANY("home-address"), MANY("prefix"), ONE("registration-spi"), ONE("registration-key"),
 	ONE("registration-key-file"), ONE("lifetime"), ONE("policy"), ONE("connections-max"),
-	ONE("replay-window"), SECTION("connection", schema_connection, TITLED), CFG_END(),
+	ONE("replay-window"), ONE("pool"), OF_PEER,
+	SECTION("connection", schema_connection, TITLED), CFG_END(),
 };
 
 static cfg_opt_t schema_home[] = {
@@ -66,15 +90,20 @@ static cfg_opt_t schema_root[] = {
 	ONE("registration-key"), ONE("registration-key-file"), ONE("lifetime"),
 	ONE("replay-window"), MANY("routes"), ONE("probe-idle"), ONE("probe-spare"),
 	ONE("initial-rto"), SECTION("home", schema_home, CFGF_NONE),
-	SECTION("connection", schema_connection, TITLED), CFG_END(),
+	SECTION("connection", schema_connection, TITLED), SECTION("ike", schema_ike, CFGF_NONE),
+	SECTION("pool", schema_pool, TITLED), CFG_END(),
 };
 
 /* Options of one role only, by section. */
-static const char *const root_of_server[] = {"listen", "home-link", "terminal", NULL};
+static const char *const root_of_server[] = {"listen", "home-link", "terminal", "pool", NULL};
 static const char *const root_of_terminal[] = {
 	"name", "home-address", "prefix", "registration-spi", "registration-key",
 	"registration-key-file", "lifetime", "replay-window", "routes", "probe-idle",
 	"probe-spare", "initial-rto", "home", "connection", NULL};
+static const char *const ike_of_server[] = {
+	"dns", "subnets", "half-open-max", "half-open-per-address", "half-open-time",
+	"cookie-threshold", "ike-sas-max", NULL};
+static const char *const ike_of_terminal[] = {"server", "server-id", "start", "prefer", NULL};
 static const char *const connection_of_server[] = {"care-of", NULL};
 static const char *const connection_of_terminal[] = {"interface", "network", "port", "keepalive",
 						     NULL};
@@ -165,6 +194,8 @@ static const char *word_elsewhere(const char *name, const cfg_opt_t *here)
 		const cfg_opt_t *opts;
 		const char *where;
 	} places[] = {{schema_connection, "into a section connection"},
+		      {schema_ike, "into the section ike"},
+		      {schema_pool, "into a section pool"},
 		      {schema_home, "into the section home"},
 		      {schema_terminal, "into a section terminal"},
 		      {schema_root, "outside of all sections"}};
@@ -294,7 +325,8 @@ static int role_check(struct config_reading *r, cfg_t *sec, const char *const *n
 			   : o->type == CFGT_SEC ? cfg_opt_getnsec(o, 0)->line
 						 : sec->line;
 		return config_fail(r, line, "only a %s has %s%s; remove it, or change role", whose,
-				   *names, sec->title ? " in a section like this" : "");
+				   *names,
+				   strcmp(sec->name, "root") != 0 ? " in a section like this" : "");
 	}
 	return 0;
 }
@@ -305,6 +337,14 @@ int config_schema_check_role(struct config_reading *r, cfg_t *root)
 
 	return server ? role_check(r, root, root_of_terminal, "terminal")
 		      : role_check(r, root, root_of_server, "home server");
+}
+
+int config_schema_check_ike(struct config_reading *r, cfg_t *ike)
+{
+	bool server = r->cfg->role == ROLE_HOME_SERVER;
+
+	return server ? role_check(r, ike, ike_of_terminal, "terminal")
+		      : role_check(r, ike, ike_of_server, "home server");
 }
 
 int config_schema_check_connection(struct config_reading *r, cfg_t *connection)

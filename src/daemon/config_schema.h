@@ -12,6 +12,7 @@
 cfg_t *config_schema_parse(struct config_reading *r, struct config_text *text);
 /* Refuses what the role (r->cfg->role) does not have. */
 int config_schema_check_role(struct config_reading *r, cfg_t *root);
+int config_schema_check_ike(struct config_reading *r, cfg_t *ike);
 int config_schema_check_connection(struct config_reading *r, cfg_t *connection);
 
 #endif

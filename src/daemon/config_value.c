@@ -4,21 +4,16 @@
  *
  * Each function reads one item as it was written and says, with its file and line, what is
  * wrong and what to write instead.  A value is shown in a message only where it cannot be a key
- * that went into the wrong option (value_show); of keys, messages give lengths and positions.
+ * that went into the wrong option (config_value_show); of keys, messages give lengths and
+ * positions.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "daemon/config_parse.h"
-
-#define KEY_FILE_MAX 4096
 
 int config_fail(const struct config_reading *r, int line, const char *fmt, ...)
 {
@@ -36,8 +31,7 @@ static bool value_is_hex(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* The text for a message, or "" when it could be (part of) a key. */
-static const char *value_show(const struct config_item *i, char *buf, size_t room)
+const char *config_value_show(const struct config_item *i, char *buf, size_t room)
 {
 	size_t run = 0;
 
@@ -112,7 +106,7 @@ int config_value_word(const struct config_reading *r, const char *name, const st
 			 words[k]);
 	}
 	return config_fail(r, i->line, "%s =%s is unknown; write %s", name,
-			   value_show(i, shown, sizeof(shown)), list);
+			   config_value_show(i, shown, sizeof(shown)), list);
 }
 
 int config_value_text(const struct config_reading *r, const char *name, const struct config_item *i,
@@ -157,7 +151,7 @@ int config_value_addr(const struct config_reading *r, const char *name, const st
 		return config_fail(r, i->line,
 				   "%s:%s is no address; write one like \"10.1.0.10\" or "
 				   "\"2001:db8::10\" (names are not looked up)",
-				   name, value_show(i, shown, sizeof(shown)));
+				   name, config_value_show(i, shown, sizeof(shown)));
 	if (addr_is_any(out) || addr_is_multicast(out))
 		return config_fail(r, i->line,
 				   "%s: %s is not the address of one node; write one like "
@@ -166,8 +160,7 @@ int config_value_addr(const struct config_reading *r, const char *name, const st
 	return 0;
 }
 
-/* Splits "addr:port" and "[addr]:port" in place; port NULL when there is none. */
-static char *endpoint_split(char *text, char **port)
+char *config_value_split(char *text, char **port)
 {
 	char *colon = strrchr(text, ':');
 
@@ -198,7 +191,7 @@ int config_value_endpoint(const struct config_reading *r, const char *name,
 
 	if (i->len < sizeof(text)) {
 		memcpy(text, i->text, i->len + 1);
-		char *host = endpoint_split(text, &port);
+		char *host = config_value_split(text, &port);
 		if (port && *port >= '0' && *port <= '9')
 			p = strtoul(port, &end, 10);
 		bool port_ok = !port || (end && !*end && p >= 1 && p <= 65535);
@@ -211,7 +204,7 @@ int config_value_endpoint(const struct config_reading *r, const char *name,
 	return config_fail(r, i->line,
 			   "%s:%s is no address of a node; write one like \"203.0.113.1\", "
 			   "\"203.0.113.1:4500\" or \"[2001:db8::1]:4500\"",
-			   name, value_show(i, shown, sizeof(shown)));
+			   name, config_value_show(i, shown, sizeof(shown)));
 }
 
 int config_value_prefix(const struct config_reading *r, const char *name,
@@ -242,7 +235,7 @@ int config_value_prefix(const struct config_reading *r, const char *name,
 	}
 	return config_fail(
 	    r, i->line, "%s:%s is no prefix; write one like \"10.1.0.0/24\" or \"2001:db8::/64\"",
-	    name, value_show(i, shown, sizeof(shown)));
+	    name, config_value_show(i, shown, sizeof(shown)));
 }
 
 int config_value_mac(const struct config_reading *r, const char *name, const struct config_item *i,
@@ -291,7 +284,7 @@ int config_value_alg(const struct config_reading *r, const char *name, const str
 	alg_list(integrity, list, sizeof(list));
 	if (!a)
 		return config_fail(r, i->line, "%s:%s is unknown; write one of %s", name,
-				   value_show(i, shown, sizeof(shown)), list);
+				   config_value_show(i, shown, sizeof(shown)), list);
 	if ((a->kind == ALG_INTEGRITY) != integrity)
 		return config_fail(r, i->line, "%s: %s is %s; write one of %s", name, a->name,
 				   integrity ? "a cipher" : "an integrity algorithm", list);
@@ -313,8 +306,8 @@ static unsigned key_digit(char c)
 	return (unsigned)((c | 0x20) - 'a' + 10);
 }
 
-static int key_from_hex(const struct config_reading *r, const char *name, int line,
-			const char *text, size_t len, uint8_t *out, size_t room, size_t *out_len)
+int config_value_hex(const struct config_reading *r, const char *name, int line, const char *text,
+		     size_t len, uint8_t *out, size_t room, size_t *out_len)
 {
 	size_t skip = len >= 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 2 : 0;
 	struct writer w = writer_of(out, room);
@@ -339,54 +332,28 @@ static int key_from_hex(const struct config_reading *r, const char *name, int li
 	return 0;
 }
 
-static int key_file_read(const struct config_reading *r, const char *name,
-			 const struct config_item *i, char *text, size_t *len)
+const struct config_file *config_value_file(const struct config_reading *r, const char *name,
+					    const struct config_item *i, bool secret)
 {
-	if (!r->key_files)
-		return config_fail(
-		    r, i->line,
-		    "%s: files are not read here; restart sojournd, or write the key "
-		    "into the configuration",
-		    name);
-	char *path = realpath(i->text, NULL);
-	int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-	free(path);
-	if (fd < 0)
-		return config_fail(r, i->line, "%s: cannot open the file: %s; write its whole path",
-				   name, strerror(errno));
-	struct stat st;
-	ssize_t n = -1;
-	int bad = 0;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		bad = config_fail(r, i->line, "%s: not a file; write the path of one", name);
-	else if (st.st_mode & (S_IROTH | S_IWOTH))
-		bad = config_fail(r, i->line, "%s: the file can be read by others; chmod 600 it",
-				  name);
-	else if ((n = read(fd, text, KEY_FILE_MAX)) < 0 || n == KEY_FILE_MAX)
-		bad = config_fail(r, i->line,
-				  "%s: the file cannot be read or is too long; it holds one key in "
-				  "hexadecimal",
-				  name);
-	close(fd);
-	if (bad)
-		return -1;
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
-		n--;
-	*len = (size_t)n;
-	return 0;
+	struct err why = {""};
+	const struct config_file *f = config_files_get(r->files, i->text, secret, &why);
+
+	if (!f)
+		config_fail(r, i->line, "%s: %s", name, why.text);
+	return f;
 }
 
 int config_value_key(const struct config_reading *r, const char *name, const struct config_item *i,
 		     bool from_file, uint8_t *out, size_t room, size_t *out_len)
 {
 	if (!from_file)
-		return key_from_hex(r, name, i->line, i->text, i->len, out, room, out_len);
+		return config_value_hex(r, name, i->line, i->text, i->len, out, room, out_len);
 
-	char text[KEY_FILE_MAX];
-	size_t len = 0;
-	int rc = key_file_read(r, name, i, text, &len);
-	if (rc == 0)
-		rc = key_from_hex(r, name, i->line, text, len, out, room, out_len);
-	mem_wipe(text, sizeof(text));
-	return rc;
+	const struct config_file *f = config_value_file(r, name, i, true);
+	if (!f)
+		return -1;
+	size_t len = f->len;
+	while (len && strchr("\n\r ", f->data[len - 1]))
+		len--;
+	return config_value_hex(r, name, i->line, f->data, len, out, room, out_len);
 }

@@ -86,16 +86,20 @@ static int options_parse(int argc, char **argv, struct options *o)
 
 static void config_summary(const struct config *c)
 {
-	unsigned terminals = 0, connections = 0;
+	unsigned terminals = 0, connections = 0, peers = 0;
 
 	for (const struct config_terminal *t = c->terminals; t; t = t->next) {
 		terminals++;
+		peers += t->peer != NULL;
 		for (const struct config_connection *x = t->connections; x; x = x->next)
 			connections++;
 	}
-	printf("%s: ok: %s, %u terminal%s, %u connection%s\n", c->path,
+	printf("%s: ok: %s, %u terminal%s, %u connection%s", c->path,
 	       c->role == ROLE_TERMINAL ? "terminal" : "home-server", terminals,
 	       terminals == 1 ? "" : "s", connections, connections == 1 ? "" : "s");
+	if (peers)
+		printf(" with configured keys, %u by IKE", peers);
+	putchar('\n');
 }
 
 /* In the child: never returns before the node's end. */
