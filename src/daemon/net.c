@@ -7,9 +7,9 @@
  * the configuration (net_check) and then done and booked (net_ledger), repeats announcements,
  * reloads the configuration and looks after the node's life.  net_free takes everything away.
  *
- * Reload: both processes must read the same text, so it is copied once into a memory file,
- * checked here, and passed on.  Until the node says that it took it over, a request is allowed
- * when either configuration covers it.
+ * Reload: both processes must read the same, and the node can open nothing.  So the text and the
+ * files it names are read once, checked here, and passed on in a memory file.  Until the node says
+ * that it took it over, a request is allowed when either configuration covers it.
  *
  * A request to take away is allowed exactly when the ledger has what it names.
  */
@@ -38,7 +38,6 @@
 #define NET_STOP_WAIT_US    (2 * (usec_t)USEC_PER_SEC)
 #define NET_SEND_TIMEOUT_S  2
 #define NET_CHANNEL_LEN	    (1 << 20)
-#define NET_CONFIG_LEN_MAX  (1 << 20)
 #define NET_ANNOUNCES_MAX   256
 #define NET_REFUSALS_LOGGED 10 /* a second */
 
@@ -219,46 +218,27 @@ static int net_do_resolvconf(struct net *n, const struct netreq *req)
 
 /* --- reload */
 
-/* The configuration's text as a memory file, rewound: its fd, or -1 with err. */
-static int net_copy_config(const char *path, char *text, size_t *len, struct err *err)
+/* A memory file to be written and passed on: its fd, and a stream that writes to it; or -1. */
+static int net_open_bundle(FILE **out, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, "%s: %s", path, strerror(errno));
-	ssize_t got = 0;
-	*len = 0;
-	while (*len < NET_CONFIG_LEN_MAX &&
-	       (got = read(fd, text + *len, NET_CONFIG_LEN_MAX - *len)) > 0)
-		*len += (size_t)got;
-	int error = errno;
-	close(fd);
-	if (got < 0)
-		return err_set(err, "%s: %s", path, strerror(error));
-	if (*len == NET_CONFIG_LEN_MAX)
-		return err_set(err, "%s: larger than 1 MiB; that is no configuration", path);
-	int copy = memfd_create("sojourn.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (copy < 0)
-		return err_set(err, "%s: no memory for a copy: %s", path, strerror(errno));
-	if (write(copy, text, *len) != (ssize_t)*len || lseek(copy, 0, SEEK_SET) < 0 ||
-	    fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) <
-		0) {
-		err_set(err, "%s: no memory for a copy: %s", path, strerror(errno));
-		close(copy);
-		return -1;
+	int fd = memfd_create("sojourn.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	*out = copy >= 0 ? fdopen(copy, "w") : NULL;
+	if (*out) {
+		setvbuf(*out, NULL, _IONBF, 0); /* keys */
+		return fd;
 	}
-	return copy;
+	err_set(err, "no memory for a copy of the configuration: %s", strerror(errno));
+	if (copy >= 0)
+		close(copy);
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
-static struct config *net_read_config(const struct config *present, char *text, size_t len,
-				      struct err *err)
+static struct config *net_load(const struct config *present, FILE *out, struct err *err)
 {
-	FILE *in = len ? fmemopen(text, len, "r") : NULL;
-	if (!in) {
-		err_set(err, "%s: empty; write a configuration or keep the old one", present->path);
-		return NULL;
-	}
-	struct config *cfg = config_read(in, present->path, err);
-	fclose(in);
+	struct config *cfg = config_load_bundle(present->path, out, err);
 	const char *fixed = cfg ? config_fixed_difference(present, cfg) : NULL;
 	if (fixed) {
 		err_set(err, "%s: a reload cannot change `%s`; restart sojournd instead",
@@ -269,26 +249,38 @@ static struct config *net_read_config(const struct config *present, char *text, 
 	return cfg;
 }
 
+/* Nobody writes any more, and whoever reads begins at the beginning. */
+static int net_seal(int fd, struct err *err)
+{
+	if (lseek(fd, 0, SEEK_SET) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return err_set(err, "no memory for a copy of the configuration: %s",
+			       strerror(errno));
+	return 0;
+}
+
 /* The memory file to send in *fd, and n->next; or -1 with err. */
 static int net_prepare_reload(struct net *n, int *fd, struct err *err)
 {
-	size_t len = 0;
+	FILE *out;
+	*fd = -1;
 	if (n->next)
 		return err_set(err, "%s: a reload is under way; try again", n->cfg->path);
-	char *text = mem_zalloc(NET_CONFIG_LEN_MAX);
-	*fd = net_copy_config(n->cfg->path, text, &len, err);
-	if (*fd >= 0) {
-		n->next = net_read_config(n->cfg, text, len, err);
-		if (!n->next) {
-			close(*fd);
-			*fd = -1;
-		}
+	int bundle = net_open_bundle(&out, err);
+	if (bundle >= 0) {
+		n->next = net_load(n->cfg, out, err);
+		fclose(out);
 	}
-	mem_wipe(text, len); /* keys */
-	free(text);
-	if (*fd < 0)
-		log_error(n->log, "net: reload_refused why=\"%s\"", err->text);
-	return *fd < 0 ? -1 : 0;
+	if (n->next && net_seal(bundle, err) == 0) {
+		*fd = bundle;
+		return 0;
+	}
+	config_free(n->next);
+	n->next = NULL;
+	if (bundle >= 0)
+		close(bundle);
+	log_error(n->log, "net: reload_refused why=\"%s\"", err->text);
+	return -1;
 }
 
 static void net_send_reload(struct net *n, int fd)

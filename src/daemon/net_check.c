@@ -154,6 +154,9 @@ static const char *net_check_route_terminal(const struct config *cfg, const stru
 		struct prefix host = prefix_host(&cfg->home_agents[i]);
 		covered = covered || prefix_equal(&host, &req->prefix);
 	}
+	/* The home server tells its inner address. */
+	if (net_is_host(&req->prefix) && cfg->ike && !cfg->home_agent_count)
+		covered = covered || req->interface[0] == '\0';
 	if (!covered)
 		return "the destination is not in `routes`";
 	if (req->addr.family && !net_is_home_addr(cfg, &req->addr) &&

@@ -298,7 +298,9 @@ static void node_reload(struct node *n, int fd)
 	struct netreq done = {.kind = NETREQ_RELOAD_DONE};
 	json_t *answer;
 	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
-	struct config *fresh = in ? config_read(in, n->cfg->path, &err) : NULL;
+	if (in)
+		setvbuf(in, NULL, _IONBF, 0); /* keys */
+	struct config *fresh = in ? config_read_bundle(in, n->cfg->path, &err) : NULL;
 
 	if (in)
 		fclose(in);

@@ -38,10 +38,12 @@ static const char server_text[] =
     "role = home-server\nlisten = \"203.0.113.1\"\nhome-agent = \"10.1.0.1\"\nhome-link = right\n"
     "terminal alice {\nhome-address = \"10.1.0.10\"\n" REGISTRATION "connection wifi {\n" SUITE
     "spi-in = 0x1001\nkey-in = " KEY "\nspi-out = 0x2001\nkey-out = " KEY_2 "\n}\n}\n";
-static const char terminal_text[] =
-    "role = terminal\nhome-address = \"10.1.0.10\"\nhome-agent = \"10.1.0.1\"\n" REGISTRATION
-    "connection wifi {\ninterface = left\nserver = \"203.0.113.1\"\n" SUITE
-    "spi-out = 0x1001\nkey-out = " KEY "\nspi-in = 0x2001\nkey-in = " KEY_2 "\n}\n";
+#define TERMINAL_HEAD "role = terminal\nhome-address = \"10.1.0.10\"\nhome-agent = \"10.1.0.1\"\n"
+#define TERMINAL_WIFI                                                                              \
+	"connection wifi {\ninterface = left\nserver = \"203.0.113.1\"\n" SUITE                    \
+	"spi-out = 0x1001\nkey-out = " KEY "\nspi-in = 0x2001\nkey-in = " KEY_2 "\n}\n"
+static const char terminal_text[] = TERMINAL_HEAD REGISTRATION TERMINAL_WIFI;
+static const char without_key[] = TERMINAL_HEAD "registration-spi = 0x100\n" TERMINAL_WIFI;
 
 static struct addr addr(const char *text)
 {
@@ -267,7 +269,32 @@ static void test_pool_requests(void **state)
 	config_free(cfg);
 }
 
+/* The home server tells its inner address, to which registrations go whatever `routes` says. */
+static void test_told_home_agent(void **state)
+{
+	static const struct asked table[] = {
+	    {NETREQ_ROUTE, .prefix = "10.8.0.0/16", .addr = "10.1.0.77"},
+	    {NETREQ_ROUTE, .prefix = "10.1.0.1/32", .addr = "10.1.0.77"},
+	    {NETREQ_ROUTE, .prefix = "10.1.0.0/24", .addr = "10.1.0.77", .why = "not in `routes`"},
+	    {NETREQ_ROUTE, .prefix = "10.1.0.1/32", .interface = "left", .why = "not in `routes`"},
+	};
+	(void)state;
+	struct config *cfg = read_text("role = terminal routes = \"10.8.0.0/13\"\nike { server = "
+				       "vpn.example.org id = alice secret = long-enough }\n",
+				       "terminal.conf");
+	check_table(cfg, table, ARRAY_LEN(table));
+	config_free(cfg);
+}
+
 /* --- a whole life */
+
+#define MUST(x)                                                                                    \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "node: line %d: %s\n", __LINE__, #x);                      \
+			_exit(99);                                                                 \
+		}                                                                                  \
+	} while (0)
 
 static void write_config(const char *path, const char *text, const char *more)
 {
@@ -277,6 +304,14 @@ static void write_config(const char *path, const char *text, const char *more)
 		more, text);
 	fclose(f);
 	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void write_key(const char *path)
+{
+	FILE *f = fopen(path, "w");
+	MUST(f && fprintf(f, "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf\n") > 0);
+	fclose(f);
+	MUST(chmod(path, 0600) == 0);
 }
 
 static struct net *start_net(const char *text, const char *more, struct net_start *start,
@@ -300,14 +335,6 @@ static void close_start(const struct net_start *s)
 	close(s->control_fd);
 	close(s->channel_fd);
 }
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "node: line %d: %s\n", __LINE__, #x);                      \
-			_exit(99);                                                                 \
-		}                                                                                  \
-	} while (0)
 
 static struct netreq ask(int channel, const struct asked *a, bool on, int *fd)
 {
@@ -360,13 +387,20 @@ static void node_of_terminal(int channel)
 	write_config(path, terminal_text, "table = 435\n");
 	m = ask(channel, &please, true, NULL);
 	MUST(m.result == -EINVAL && strstr(m.text, "table"));
-	write_config(path, terminal_text, "log-level = debug\n");
+	/* With a key in a file that the node could not open, and that is gone when it reads. */
+	char key[128], named[256];
+	snprintf(key, sizeof(key), "%s/key", directory);
+	snprintf(named, sizeof(named), "log-level = debug\nregistration-key-file = \"%s\"\n", key);
+	write_key(key);
+	write_config(path, without_key, named);
 	MUST(ask(channel, &please, true, NULL).result == 0);
+	MUST(unlink(key) == 0);
 	MUST(netreq_read(channel, &m, &fd) == 0 && m.kind == NETREQ_RELOAD && fd >= 0);
 	struct err err = {""};
 	FILE *in = fdopen(fd, "r");
-	struct config *cfg = config_read(in, path, &err);
+	struct config *cfg = config_read_bundle(in, path, &err);
 	MUST(cfg && cfg->log_level == LOG_LEVEL_DEBUG);
+	MUST(cfg->terminals->registration_key[0] == 0xc0);
 	MUST(ftruncate(fileno(in), 0) < 0); /* both read the same text */
 	fclose(in);
 	config_free(cfg);
@@ -501,8 +535,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_terminal_requests), cmocka_unit_test(test_server_requests),
 	    cmocka_unit_test(test_assigned_requests), cmocka_unit_test(test_pool_requests),
-	    cmocka_unit_test(test_life_of_terminal),  cmocka_unit_test(test_life_of_server),
-	    cmocka_unit_test(test_control_file),
+	    cmocka_unit_test(test_told_home_agent),   cmocka_unit_test(test_life_of_terminal),
+	    cmocka_unit_test(test_life_of_server),    cmocka_unit_test(test_control_file),
 	};
 	netns_enter();
 	return cmocka_run_group_tests(tests, set_up, tear_down);
