@@ -202,6 +202,12 @@ struct ike_child *child_by_spi_in(struct ike_sa *sa, uint8_t protocol, uint32_t 
 	return NULL;
 }
 
+void child_revoke(struct ike_sa *sa, uint32_t spi_out)
+{
+	if (sa->request.count && sa->tasks && sa->tasks->neg)
+		sa->tasks->neg->revoked_spi = spi_out;
+}
+
 /* One that is due, with its time taken away: so the search that begins again ends. */
 static bool tick_one(struct ike_sa *sa, usec_t now_us)
 {

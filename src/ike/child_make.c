@@ -320,6 +320,8 @@ uint16_t child_take_response(struct ike_sa *sa, struct negotiation *neg, bool au
 	uint16_t notify = response_sa(sa, !auth && neg->kex, payload, &d);
 	if (notify)
 		return notify;
+	if (neg->revoked_spi && neg->revoked_spi == d.spi_out)
+		return IKE_N_NO_ADDITIONAL_SAS;
 	notify = response_rest(sa, neg, auth, p, &d);
 	if (!notify && neg->rival_child && negotiation_loses(neg)) {
 		child_discard(sa, &d, "redundant");

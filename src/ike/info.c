@@ -114,8 +114,10 @@ static void delete_children(struct ike_sa *sa, const struct ike_delete *d, struc
 	for (unsigned i = 0; i < d->count; i++) {
 		uint32_t spi = reader_u32(&r);
 		struct ike_child *c = child_by_spi_out(sa, d->protocol, spi);
-		if (!c)
+		if (!c) {
+			child_revoke(sa, spi);
 			continue;
+		}
 		/* One that we asked to delete ourselves is not named again. */
 		if (c->state != CHILD_DELETING && out->count < DELETES_MAX)
 			out->spis[out->count++] = c->spi_in;

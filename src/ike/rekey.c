@@ -15,6 +15,9 @@
  *   our request is refused    -> the rival stands
  *   old is deleted by peer    -> it saw no collision: the rival stands
  *
+ * A child SA may be named by a peer before the answer that made it has come to us (it was lost, say):
+ * so an unknown one is put off, not denied, while an exchange of ours is out.
+ *
  * The IKE SA is the same, with the children as what is handed on.  A rival that is used before our
  * own response came has been chosen by the peer (rekey_settle).  Requests that would change what is
  * being replaced or closed are put off by TEMPORARY_FAILURE.
@@ -66,7 +69,9 @@ static bool child_build(struct ike_sa *sa, struct task *t, struct ike_builder *b
 	struct ike_child *c = t->child;
 	if (!c || (c->state != CHILD_UP && c->state != CHILD_REKEYING) || is_to_be_deleted(c))
 		return false;
-	if (!negotiation_prepare(sa, t, child_list(sa, c->protocol), c->suite.group)) {
+	/* Not one whose making the peer may not know of yet. */
+	if (!c->switched ||
+	    !negotiation_prepare(sa, t, child_list(sa, c->protocol), c->suite.group)) {
 		put_off(c);
 		return false;
 	}
@@ -180,6 +185,11 @@ static enum outcome child_request(struct ike_sa *sa, const struct inbound *in,
 		return DONE;
 	}
 	struct ike_child *c = child_by_spi_out(sa, n.protocol, spi_of(&n));
+	if (!c && (under_way(sa, TASK_CHILD_CREATE) || under_way(sa, TASK_CHILD_REKEY))) {
+		/* The answer that would name it may be on its way. */
+		child_put_error(b, IKE_N_TEMPORARY_FAILURE);
+		return DONE;
+	}
 	if (!c) {
 		ike_put_notify_spi(b, IKE_N_CHILD_SA_NOT_FOUND, n.protocol, n.spi, n.spi_len, NULL, 0);
 		return DONE;

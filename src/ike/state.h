@@ -71,6 +71,7 @@ struct negotiation {
 	uint32_t spi_in;	 /* child: ours */
 	uint8_t ike_spi[IKE_SPI_LEN]; /* IKE rekey: ours */
 	const struct kex_group *group; /* of kex; INVALID_KE_PAYLOAD asks for another */
+	uint32_t revoked_spi;	       /* the peer deleted it while its answer was on its way; 0 none */
 	bool no_ke;		       /* the peer makes child SAs only without key exchange */
 	struct ike_ts_list *ts;	       /* owned: [2], what we offered: local ones, remote ones */
 	/* A simultaneous rekey by the peer that we answered while ours was out: what it made, and the
@@ -393,6 +394,8 @@ uint16_t child_answer(struct ike_sa *sa, struct negotiation *neg, bool auth,
 		      struct ike_builder *b, struct ike_child **made);
 void child_end(struct ike_child *c, const char *why); /* child_down, out of the list, freed */
 struct ike_child *child_by_spi_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
+/* A delete of a child SA that is not there: it may be the one that an answer on its way will name. */
+void child_revoke(struct ike_sa *sa, uint32_t spi_out);
 struct ike_child *child_by_spi_in(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
 /* Begins rekeys and deletes that are due (sa_schedule looks when). */
 void child_tick(struct ike_sa *sa, usec_t now_us);
