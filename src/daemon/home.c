@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "daemon/home_routes.h"
 #include "daemon/role.h"
 #include "mobility/registrar.h"
 #include "wire/ip.h"
@@ -24,22 +25,11 @@ struct listener {
 	int sock; /* of the packet path; -1 not there (yet) */
 };
 
-/* A prefix of a terminal whose packets are ours now. */
-struct published {
-	struct prefix prefix;
-	bool leaving;  /* its route is being taken from the kernel; until a little after that
-			* packets that the kernel gave us go where they went */
-	usec_t end_us; /* 0: net has not answered yet */
-	struct published *next;
-};
-
 struct home {
 	struct registrar *registrar;
 	struct listener listeners[16];
 	unsigned listener_count;
-	struct published *published;
-	usec_t leave_us; /* the first that leaves; USEC_NEVER: none */
-	bool at_once;	 /* a connection is about to go: nothing may name it any longer */
+	struct home_routes *routes;
 	const struct role_arrival *arrival; /* being handled: replies go back there */
 };
 
@@ -50,137 +40,32 @@ static struct home *home_of(struct node *n)
 
 /* --- publishing bindings */
 
-static struct published **published_find(struct home *h, const struct prefix *prefix)
-{
-	struct published **p = &h->published;
-	while (*p && !prefix_equal(&(*p)->prefix, prefix))
-		p = &(*p)->next;
-	return p;
-}
-
-static void route_set(struct node *n, const struct prefix *prefix, struct active *active)
-{
-	if (fwd_route_set(n->fwd, prefix, active) < 0)
-		log_error(n->log, "home: out of memory publishing a binding");
-}
-
-static void published_end(struct node *n, struct published **p)
-{
-	struct published *gone = *p;
-	route_set(n, &gone->prefix, NULL);
-	*p = gone->next;
-	free(gone);
-}
-
-static void route_answered(void *ctx, const struct netreq *reply, int fd)
-{
-	struct node *n = ctx;
-	struct home *h = home_of(n);
-	node_answered(n, reply, fd);
-	struct published *p = h ? *published_find(h, &reply->prefix) : NULL;
-	if (!p || !p->leaving || reply->on)
-		return;
-	p->end_us = clock_now_us() + ROLE_DRAIN_US;
-	if (p->end_us < h->leave_us)
-		h->leave_us = p->end_us;
-}
-
-/* Ends what has been drained (all of it: what leaves at all). */
-static void leave(struct node *n, usec_t now, bool all)
-{
-	struct home *h = home_of(n);
-	h->leave_us = USEC_NEVER;
-	for (struct published **p = &h->published; *p;) {
-		if ((*p)->leaving && (all || ((*p)->end_us && (*p)->end_us <= now))) {
-			published_end(n, p);
-			continue;
-		}
-		if ((*p)->leaving && (*p)->end_us && (*p)->end_us < h->leave_us)
-			h->leave_us = (*p)->end_us;
-		p = &(*p)->next;
-	}
-}
-
-static void kernel_route(struct node *n, const struct prefix *prefix, bool on)
-{
-	struct netreq req = {.kind = NETREQ_ROUTE, .on = on, .prefix = *prefix};
-	if (netreq_send(n->net, &req, route_answered, n) < 0)
-		loop_stop(n->loop);
-}
-
-static void kernel_proxy(struct node *n, const struct addr *home, bool on)
-{
-	if (!n->cfg->home_link[0])
-		return;
-	struct netreq req = {.kind = NETREQ_PROXY, .on = on, .addr = *home};
-	node_ask(n, &req);
-}
-
-/* True when the prefix comes or goes. */
-static bool publish_prefix(struct node *n, const struct prefix *prefix, const struct binding *b)
-{
-	struct home *h = home_of(n);
-	struct published **p = published_find(h, prefix);
-	bool was = *p && !(*p)->leaving, is = b->count > 0;
-
-	if (is)
-		route_set(n, prefix, node_active(b->conns, b->count));
-	if (is && !*p) {
-		struct published *fresh = mem_zalloc(sizeof *fresh);
-		fresh->prefix = *prefix;
-		*p = fresh;
-	}
-	if (*p && (*p)->leaving == is) {
-		(*p)->leaving = !is;
-		(*p)->end_us = 0;
-	}
-	if (*p && !is && h->at_once)
-		published_end(n, p);
-	if (was != is)
-		kernel_route(n, prefix, is);
-	return was != is;
-}
-
 static void binding_changed(void *ctx, const struct binding *b)
 {
-	struct node *n = ctx;
-	const struct registrar_terminal *t = b->terminal;
-	struct prefix host = prefix_host(&b->home);
-	bool turned = publish_prefix(n, &host, b);
-
-	for (unsigned i = 0; i < t->prefix_count && addr_equal(&b->home, &t->homes[0]); i++)
-		publish_prefix(n, &t->prefixes[i], b);
-	node_peer_clamp(t->peer, b->conns, b->count);
-	if (turned)
-		kernel_proxy(n, &b->home, b->count > 0);
+	home_routes_publish(home_of(ctx)->routes, b);
 }
 
-/* Before connections are removed: their bindings are changed, and what is leaving is left. */
-static void leave_at_once(struct node *n)
+/* A connection of t is about to go: nothing may name it any longer.  Until leave_end. */
+static void leave_begin(struct node *n, const struct registrar_terminal *t)
 {
-	struct home *h = home_of(n);
-	h->at_once = true;
-	leave(n, 0, true);
+	home_routes_at_once(home_of(n)->routes, true);
+	if (t)
+		home_routes_settle(home_of(n)->routes, t);
 }
 
-static void leaving_end(struct node *n, const struct prefix *prefix)
+static void leave_end(struct node *n)
 {
-	struct published **p = published_find(home_of(n), prefix);
-	if (*p && (*p)->leaving)
-		published_end(n, p);
+	home_routes_at_once(home_of(n)->routes, false);
 }
 
 /* Rekeyed: what names its old SA names the fresh one, or nothing. */
 static void home_out_changed(struct node *n, struct conn *c)
 {
 	const struct registrar_terminal *t = c->peer->owner;
-	for (unsigned i = 0; t && i < t->home_count; i++) {
-		struct prefix host = prefix_host(&t->homes[i]);
-		binding_changed(n, t->bindings[i]);
-		leaving_end(n, &host);
-	}
-	for (unsigned i = 0; t && i < t->prefix_count; i++)
-		leaving_end(n, &t->prefixes[i]);
+	for (unsigned i = 0; t && i < t->home_count; i++)
+		home_routes_publish(home_of(n)->routes, t->bindings[i]);
+	if (t)
+		home_routes_settle(home_of(n)->routes, t);
 }
 
 /* --- replies */
@@ -452,26 +337,25 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 
 static void connection_gone(struct node *n, struct conn *c)
 {
-	leave_at_once(n);
+	leave_begin(n, c->peer->owner);
 	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
 	node_conn_remove(n, c);
-	home_of(n)->at_once = false;
+	leave_end(n);
 }
 
 static void terminal_remove(struct node *n, const struct config_terminal *t)
 {
 	struct registrar_terminal *rt = registrar_find(home_of(n)->registrar, t->name);
 	struct peer *peer = rt ? rt->peer : NULL;
-	struct conn *next;
-	for (struct conn *c = conn_table_first(n->table); c; c = next) {
-		next = c->next;
-		if (c->owner == t)
+	for (const struct config_connection *k = t->connections; k; k = k->next) {
+		struct conn *c = conn_find_name(n->table, t, k->name);
+		if (c)
 			connection_gone(n, c);
 	}
-	leave_at_once(n);
+	leave_begin(n, rt);
 	if (rt)
 		registrar_remove(home_of(n)->registrar, rt);
-	home_of(n)->at_once = false;
+	leave_end(n);
 	node_peer_retire(n, peer);
 }
 
@@ -496,12 +380,13 @@ static int home_start(struct node *n, struct err *err)
 				    .epoch_accepted = epoch_accepted,
 				    .epoch_sent = epoch_sent};
 	n->state = h;
-	h->leave_us = USEC_NEVER;
+	h->routes = home_routes_new(n);
 	h->registrar = registrar_new(&ops, n->cfg->home_agents, n->cfg->home_agent_count, n->table,
 				     n->moves, n->log);
 	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next)
 		if (terminal_add(n, t, err) < 0)
 			return -1;
+	home_routes_pools(h->routes, n->cfg, NULL);
 	if (listen_all(n, n->cfg) < 0)
 		return err_set(err, "home: cannot ask for the packet sockets");
 	return 0;
@@ -513,6 +398,7 @@ static void home_stop(struct node *n)
 	for (const struct config_terminal *t = n->cfg->terminals; t; t = t->next)
 		terminal_remove(n, t);
 	registrar_free(h->registrar);
+	home_routes_free(h->routes);
 	free(h);
 	n->state = NULL;
 }
@@ -540,16 +426,12 @@ static const struct config_connection *connection_named(const struct config_term
 static void terminal_prune(struct node *n, const struct config_terminal *old,
 			   struct config_terminal *fresh)
 {
-	struct conn *next;
-	for (struct conn *c = conn_table_first(n->table); c; c = next) {
-		next = c->next;
-		if (c->owner != old)
-			continue;
-		const struct config_connection *was = connection_named(old, c->name);
-		const struct config_connection *is = connection_named(fresh, c->name);
-		if (is && config_connection_equal(was, is))
+	for (const struct config_connection *was = old->connections; was; was = was->next) {
+		struct conn *c = conn_find_name(n->table, old, was->name);
+		const struct config_connection *is = connection_named(fresh, was->name);
+		if (c && is && config_connection_equal(was, is))
 			conn_set_owner(n->table, c, fresh);
-		else
+		else if (c)
 			connection_gone(n, c);
 	}
 }
@@ -581,6 +463,7 @@ static int home_reload(struct node *n, struct config *fresh, struct err *err)
 	for (struct config_terminal *t = fresh->terminals; t; t = t->next)
 		if (terminal_extend(n, t, err) < 0)
 			log_error(n->log, "home: not in force: %s", err->text);
+	home_routes_pools(home_of(n)->routes, fresh, n->cfg);
 	if (listen_all(n, fresh) < 0)
 		log_error(n->log, "home: cannot ask for the packet sockets");
 	return 0;
@@ -591,10 +474,9 @@ static int home_reload(struct node *n, struct config *fresh, struct err *err)
 static usec_t home_tick(struct node *n, usec_t now)
 {
 	struct home *h = home_of(n);
-	if (h->leave_us <= now)
-		leave(n, now, false);
 	usec_t next = registrar_tick(h->registrar, now);
-	return next < h->leave_us ? next : h->leave_us;
+	usec_t leave = home_routes_tick(h->routes, now);
+	return next < leave ? next : leave;
 }
 
 static void home_status(struct node *n, json_t *out)

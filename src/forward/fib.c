@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "forward/fib.h"
 
-#define FIB_BUCKETS   16384 /* a power of two */
+#define FIB_BUCKETS   65536 /* a power of two; untouched ones cost no memory */
 #define FIB_LEN_MAX   128
 #define FIB_LEN_WORDS ((FIB_LEN_MAX + 64) / 64)
 

@@ -40,7 +40,7 @@ struct netreq_client {
 	uint32_t next_id;
 	netreq_done_fn notice;
 	void *ctx;
-	struct netreq_wait *waits;
+	struct netreq_wait *waits, **last_wait; /* replies come in their order, nearly all */
 	struct netreq_queued *first, **last;
 };
 
@@ -166,6 +166,8 @@ static void netreq_deliver(struct netreq_client *c, const struct netreq *m, int 
 		if (w->id != m->id)
 			continue;
 		*p = w->next;
+		if (!*p)
+			c->last_wait = p;
 		netreq_done_fn done = w->done;
 		void *ctx = w->ctx;
 		free(w);
@@ -237,6 +239,7 @@ struct netreq_client *netreq_client_new(struct loop *l, int channel_fd, netreq_d
 	struct netreq_client *c = mem_zalloc(sizeof(*c));
 	*c = (struct netreq_client){.fd = channel_fd, .notice = notice, .ctx = ctx};
 	c->last = &c->first;
+	c->last_wait = &c->waits;
 	c->watch = loop_fd_add(l, channel_fd, netreq_ready, c);
 	if (c->watch)
 		return c;
@@ -283,7 +286,8 @@ int netreq_send(struct netreq_client *c, struct netreq *req, netreq_done_fn done
 		loop_fd_want_write(c->watch, true);
 	}
 	struct netreq_wait *w = mem_zalloc(sizeof(*w));
-	*w = (struct netreq_wait){.id = req->id, .done = done, .ctx = ctx, .next = c->waits};
-	c->waits = w;
+	*w = (struct netreq_wait){.id = req->id, .done = done, .ctx = ctx};
+	*c->last_wait = w;
+	c->last_wait = &w->next;
 	return 0;
 }
