@@ -20,7 +20,7 @@
 #include "ike/half.h"
 
 #define CLOSE_WAIT_US	 (10 * (usec_t)USEC_PER_SEC) /* for the answer to our delete */
-#define REKEYED_WAIT_US	 (40 * (usec_t)USEC_PER_SEC) /* for the delete of who began the rekey */
+#define REKEYED_WAIT_US	 (90 * (usec_t)USEC_PER_SEC) /* for the delete of who began the rekey */
 #define SILENT_US	 (10 * (usec_t)USEC_PER_SEC)
 #define SILENT_MAX	 1024
 #define SPIN_US		 (100 * (usec_t)USEC_PER_MS) /* a deadline that nothing moved */

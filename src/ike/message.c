@@ -341,6 +341,20 @@ static void message_response(struct ike_sa *sa, const struct inbound *in, enum i
 
 /* --- in */
 
+/* The peer has not heard our last answer: what waits for its next request waits longer. */
+static void answer_again(struct ike_sa *sa, const struct ike_path *path)
+{
+	struct ike *e = sa->engine;
+	e->counters.answered_again++;
+	sent_emit(sa, path, &sa->answer);
+	if (sa->silent || sa->half)
+		return;
+	sa->answer_until_us = e->now_us + e->cfg.answer_kept_us;
+	if (sa->state == IKE_SA_REKEYED && sa->end_at_us < sa->answer_until_us)
+		sa->end_at_us = sa->answer_until_us;
+	sa_schedule(sa);
+}
+
 static bool header_fits(const struct ike_sa *sa, const struct ike_header *h)
 {
 	static const uint8_t none[IKE_SPI_LEN];
@@ -453,8 +467,7 @@ void message_input(struct ike_sa *sa, const struct ike_path *path, uint8_t *msg,
 		return;
 	}
 	if (place == PLACE_REPEATED) {
-		e->counters.answered_again++;
-		sent_emit(sa, path, &sa->answer);
+		answer_again(sa, path);
 		return;
 	}
 	sa->heard_us = e->now_us;
