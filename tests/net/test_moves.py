@@ -7,6 +7,7 @@ Silence is measured from when the terminal's system had the new address, by the 
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Callable
 
@@ -335,6 +336,27 @@ def test_reload_takes_routes(away: w.World) -> None:
     mt.cli("reload")
     w.wait_for(lambda: not through_tunnel("192.0.2.1"), 5, "the route is gone again")
     assert through_tunnel("10.1.0.2")
+
+
+def test_reload_takes_keys_from_files(away: w.World) -> None:
+    """The process that uses them can open no file: it is handed what is in them."""
+    mt = away.daemon("mt")
+    text = mt.config.read_text()
+    key = re.search(r'registration-key = "?(\w+)"?', text)
+    file = mt.config.with_name("registration.key")
+    file.write_text(key.group(1) + "\n")
+    file.chmod(0o644)
+    mt.config.write_text(text.replace(key.group(0), f'registration-key-file = "{file}"'))
+    done = mt.run("reload")
+    assert done.returncode != 0 and "can be read by others" in done.stderr + done.stdout
+    file.chmod(0o600)
+    mt.cli("reload")
+    assert away.ping("mt", w.HOST_X4, source=w.ALICE.home4)
+    file.write_text("00" * 32 + "\n")  # another key is what a reload cannot take: it was read
+    done = mt.run("reload")
+    assert done.returncode != 0 and "00000000" not in done.stderr + done.stdout
+    mt.config.write_text(text)
+    mt.cli("reload")
 
 
 def test_reload_refuses_nonsense(away: w.World) -> None:
