@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "crypto/cert.h"
 #include "crypto/ike_seal.h"
+#include "crypto/legacy.h"
 #include "crypto/suite.h"
 
 /* Transform ids are small numbers; beyond the last of ours nothing is found. */
@@ -80,6 +81,7 @@ void crypto_warm_up(void)
 	warm_groups();
 	warm_ciphers();
 	cert_warm_up();
+	(void)legacy_load();
 	ERR_error_string_n(ERR_PACK(ERR_LIB_EVP, 0, 1), text, sizeof(text));
 	ERR_clear_error();
 }

@@ -18,6 +18,7 @@
 #include <seccomp.h>
 #include "base/mem.h"
 #include "crypto/ike_seal.h"
+#include "crypto/legacy.h"
 #include "crypto/mac.h"
 #include "crypto/suite.h"
 #include "crypto/warm.h"
@@ -67,7 +68,8 @@ static void use_all(void)
 	char text[200];
 	random_bytes(out, 32);
 	use_groups();
-	if (prf_plus(prf_by_id(7), msg, 20, &part, 1, out, sizeof(out)) != 0 ||
+	if (legacy_md4(msg, 20, out) != 0 || legacy_des(msg, msg, out) != 0 ||
+	    prf_plus(prf_by_id(7), msg, 20, &part, 1, out, sizeof(out)) != 0 ||
 	    digest_compute("SHA1", &part, 1, out, &len) != 0 ||
 	    !(len = ike_seal(&s, msg, sizeof(msg), 32, 50, 1)) ||
 	    !ike_open(&s, msg, len, 32, &inner, &len) ||
