@@ -43,8 +43,8 @@ void auth_free(struct auth *a)
 
 /* --- ways it fails */
 
-enum outcome auth_refuse(struct ike_sa *sa, struct ike_builder *b, uint16_t notify,
-			 const char *fmt, ...)
+enum outcome auth_refuse(struct ike_sa *sa, struct ike_builder *b, uint16_t notify, const char *fmt,
+			 ...)
 {
 	char why[256];
 	va_list ap;
@@ -173,7 +173,8 @@ static void establish(struct ike_sa *sa, const struct ike_payloads *p)
 	if (!sa->initiator && ike_find_notify(p, IKE_N_INITIAL_CONTACT, &n))
 		sa_initial_contact(sa);
 	mobike_take_auth(sa, p);
-	sa_set_state(sa, IKE_SA_ESTABLISHED, a->ppk ? "authenticated, with a PPK" : "authenticated");
+	sa_set_state(sa, IKE_SA_ESTABLISHED,
+		     a->ppk ? "authenticated, with a PPK" : "authenticated");
 	auth_begin_life(sa);
 	e->ops.sa_up(e->ops.ctx, sa);
 }
@@ -198,7 +199,8 @@ static void take_assigned(struct ike_sa *sa, const struct ike_cp *cp)
 				 : cp->at[i].attr == IKE_CP_IP6_ADDRESS && cp->at[i].len >= 16 ? 6
 											       : 0;
 		if (family)
-			sa->assigned[sa->assigned_count++] = addr_from_bytes(family, cp->at[i].value);
+			sa->assigned[sa->assigned_count++] =
+			    addr_from_bytes(family, cp->at[i].value);
 	}
 }
 
@@ -257,7 +259,8 @@ static bool choose_ppk(struct ike_sa *sa, const struct ike_payloads *p, struct i
 		return auth_proof_mix_ppk(sa) == 0;
 	}
 	if (peer->ppk_required) {
-		(void)err_set(err, named ? "it named another PPK than ours" : "a PPK is required of it");
+		(void)err_set(err,
+			      named ? "it named another PPK than ours" : "a PPK is required of it");
 		return false;
 	}
 	if (!named)
@@ -458,7 +461,8 @@ static enum outcome take_first_response(struct ike_sa *sa, const struct ike_payl
 	sa->remote_id = id;
 	char text[128];
 	if (!identity_matches(sa->peer->remote_id, id))
-		return auth_give_up(sa, IKE_N_AUTHENTICATION_FAILED, "the peer is %s, not who was expected",
+		return auth_give_up(sa, IKE_N_AUTHENTICATION_FAILED,
+				    "the peer is %s, not who was expected",
 				    identity_format(id, text, sizeof(text)));
 	a->id_r = body_copy(idr, &a->id_r_len);
 	enum outcome o = check_responder(sa, p, !eap);
@@ -491,11 +495,11 @@ static enum outcome auth_response(struct ike_sa *sa, struct task *t, const struc
 }
 
 const struct row auth_row = {
-	.story = "authentication",
-	.exchange = IKE_AUTH,
-	.task = TASK_AUTH,
-	.build = auth_build,
-	.response = auth_response,
+    .story = "authentication",
+    .exchange = IKE_AUTH,
+    .task = TASK_AUTH,
+    .build = auth_build,
+    .response = auth_response,
 };
 
 /* --- responder */
@@ -533,7 +537,8 @@ static void answer_child(struct ike_sa *sa, const struct ike_payloads *p, struct
 		mem_wipe(&n, sizeof(n));
 	}
 	if (notify)
-		sa_log(sa, LOG_LEVEL_WARN, "first child refused notify=%s", ike_notify_text(notify));
+		sa_log(sa, LOG_LEVEL_WARN, "first child refused notify=%s",
+		       ike_notify_text(notify));
 }
 
 /* The initiator's proof was good; `first` is its first request. */
@@ -545,8 +550,8 @@ static enum outcome finish_responder(struct ike_sa *sa, const struct inbound *in
 	struct auth_proof proof;
 	struct err err;
 	if (auth_proof_make(sa, a->ppk ? &a->ppk_sk : &h->sk, &proof, &err) != 0)
-		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED, "our own proof cannot be made: %s",
-				   err.text);
+		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
+				   "our own proof cannot be made: %s", err.text);
 	if (a->stage == AUTH_FIRST) {
 		ike_put_typed(b, IKE_PAYLOAD_IDR, a->id_r[0], a->id_r + 4, a->id_r_len - 4u);
 		put_certs(sa, b);
@@ -599,13 +604,14 @@ static enum outcome begin_eap(struct ike_sa *sa, const struct ike_payloads *p,
 		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
 				   "a server cannot prove itself by EAP");
 	if (auth_proof_make(sa, &h->sk, &proof, &err) != 0)
-		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED, "our own proof cannot be made: %s",
-				   err.text);
+		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
+				   "our own proof cannot be made: %s", err.text);
 	ike_put_typed(b, IKE_PAYLOAD_IDR, a->id_r[0], a->id_r + 4, a->id_r_len - 4u);
 	put_certs(sa, b);
 	ike_put_typed(b, IKE_PAYLOAD_AUTH, proof.method, proof.data, proof.len);
 	if (!eap_auth_begin(sa, b))
-		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED, "no EAP method is configured");
+		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
+				   "no EAP method is configured");
 	keep_first(a, p);
 	return DONE;
 }
@@ -687,10 +693,10 @@ static bool auth_fits(const struct ike_sa *sa, const struct inbound *in)
 }
 
 const struct row auth_row_request = {
-	.story = "authentication of a peer",
-	.exchange = IKE_AUTH,
-	.fits = auth_fits,
-	.allowed = HAS(IDI) | HAS(IDR) | HAS(CERT) | HAS(CERTREQ) | HAS(AUTH) | HAS(NOTIFY) | HAS(SA) |
-		   HAS(TSI) | HAS(TSR) | HAS(CP) | HAS(EAP) | HAS(VENDOR),
-	.request = auth_request,
+    .story = "authentication of a peer",
+    .exchange = IKE_AUTH,
+    .fits = auth_fits,
+    .allowed = HAS(IDI) | HAS(IDR) | HAS(CERT) | HAS(CERTREQ) | HAS(AUTH) | HAS(NOTIFY) | HAS(SA) |
+	       HAS(TSI) | HAS(TSR) | HAS(CP) | HAS(EAP) | HAS(VENDOR),
+    .request = auth_request,
 };

@@ -44,16 +44,16 @@ struct auth_proof {
 int auth_proof_make(const struct ike_sa *sa, const struct ike_sk *sk, struct auth_proof *out,
 		    struct err *err) __attribute__((warn_unused_result));
 /* The peer's; p: where its certificates are. */
-int auth_proof_check(const struct ike_sa *sa, const struct ike_sk *sk,
-		     const struct ike_typed *auth, const struct ike_payloads *p, struct err *err)
+int auth_proof_check(const struct ike_sa *sa, const struct ike_sk *sk, const struct ike_typed *auth,
+		     const struct ike_payloads *p, struct err *err)
     __attribute__((warn_unused_result));
 /* Fills in ppk_sk and ppk_sk_d of sa->half->auth (RFC 8784 3).  0 or -1. */
 int auth_proof_mix_ppk(struct ike_sa *sa) __attribute__((warn_unused_result));
 
 /* --- auth.c */
 /* For requests: an error notify as the answer, and why. */
-enum outcome auth_refuse(struct ike_sa *sa, struct ike_builder *b, uint16_t notify,
-			 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+enum outcome auth_refuse(struct ike_sa *sa, struct ike_builder *b, uint16_t notify, const char *fmt,
+			 ...) __attribute__((format(printf, 4, 5)));
 /* For responses: the other side is told, as far as one message can, and the IKE SA goes. */
 enum outcome auth_give_up(struct ike_sa *sa, uint16_t notify, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -4,8 +4,8 @@
  * shared key, a certificate (RFC 7427 and the older methods), or EAP's key (2.16); and the mixing
  * in of a post-quantum pre-shared key (RFC 8784 3).
  *
- *   initiator:  message 1 | Nr | prf(SK_pi, IDi')       responder:  message 2 | Ni | prf(SK_pr, IDr')
- *   by a key:   prf(prf(key, "Key Pad for IKEv2"), those octets)
+ *   initiator:  message 1 | Nr | prf(SK_pi, IDi')       responder:  message 2 | Ni | prf(SK_pr,
+ * IDr') by a key:   prf(prf(key, "Key Pad for IKEv2"), those octets)
  */
 #include "ike/auth.h"
 #include "base/mem.h"
@@ -137,8 +137,8 @@ static int check_cert(const struct ike_sa *sa, const struct ike_typed *auth,
 	return rc;
 }
 
-int auth_proof_check(const struct ike_sa *sa, const struct ike_sk *sk,
-		     const struct ike_typed *auth, const struct ike_payloads *p, struct err *err)
+int auth_proof_check(const struct ike_sa *sa, const struct ike_sk *sk, const struct ike_typed *auth,
+		     const struct ike_payloads *p, struct err *err)
 {
 	uint8_t mac[PRF_LEN_MAX];
 	struct chunk parts[3];

@@ -214,7 +214,8 @@ static bool tick_one(struct ike_sa *sa, usec_t now_us)
 	for (struct ike_child *c = sa->children; c; c = c->next) {
 		if (c->end_at_us <= now_us) {
 			c->end_at_us = c->rekey_at_us = USEC_NEVER;
-			ike_child_delete(sa->engine, c, c->state == CHILD_REPLACED ? "rekeyed" : "lifetime",
+			ike_child_delete(sa->engine, c,
+					 c->state == CHILD_REPLACED ? "rekeyed" : "lifetime",
 					 now_us);
 			return true;
 		}
@@ -240,8 +241,8 @@ uint16_t child_error(const struct ike_payloads *p)
 {
 	for (uint8_t i = 0; i < p->count; i++) {
 		struct ike_notify n;
-		if (p->at[i].type == IKE_PAYLOAD_NOTIFY && ike_read_notify(&p->at[i], &n) && n.type &&
-		    n.type <= IKE_N_ERROR_LAST)
+		if (p->at[i].type == IKE_PAYLOAD_NOTIFY && ike_read_notify(&p->at[i], &n) &&
+		    n.type && n.type <= IKE_N_ERROR_LAST)
 			return n.type;
 	}
 	return 0;
@@ -333,8 +334,8 @@ static enum outcome create_response(struct ike_sa *sa, struct task *t, const str
 {
 	struct ike *e = sa->engine;
 	struct ike_child *made = NULL;
-	uint16_t notify = child_take_response(sa, t->neg, false, in->p, NULL, t->connection, t->user,
-					      &made);
+	uint16_t notify =
+	    child_take_response(sa, t->neg, false, in->p, NULL, t->connection, t->user, &made);
 	if (!notify)
 		return DONE;
 	const struct suite_list *list = child_list(sa, create_protocol(sa));
@@ -352,12 +353,12 @@ static void create_abandoned(struct ike_sa *sa, struct task *t, uint16_t notify)
 }
 
 const struct row child_row_create = {
-	.story = "another child SA",
-	.exchange = IKE_CREATE_CHILD_SA,
-	.task = TASK_CHILD_CREATE,
-	.build = create_build,
-	.response = create_response,
-	.abandoned = create_abandoned,
+    .story = "another child SA",
+    .exchange = IKE_CREATE_CHILD_SA,
+    .task = TASK_CHILD_CREATE,
+    .build = create_build,
+    .response = create_response,
+    .abandoned = create_abandoned,
 };
 
 static size_t count_of(const struct ike_sa *sa)
@@ -388,9 +389,9 @@ static enum outcome create_request(struct ike_sa *sa, const struct inbound *in,
 }
 
 const struct row child_row_create_request = {
-	.story = "another child SA of the peer's",
-	.exchange = IKE_CREATE_CHILD_SA,
-	.required = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR),
-	.allowed = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR) | HAS(KE) | HAS(NOTIFY),
-	.request = create_request,
+    .story = "another child SA of the peer's",
+    .exchange = IKE_CREATE_CHILD_SA,
+    .required = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR),
+    .allowed = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR) | HAS(KE) | HAS(NOTIFY),
+    .request = create_request,
 };

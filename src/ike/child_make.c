@@ -11,7 +11,7 @@
 #include "ike/child.h"
 #include "base/mem.h"
 
-#define KEYS_MAX 256
+#define KEYS_MAX  256
 #define SPI_FIRST 256 /* RFC 4303 2.1: those below are reserved */
 
 /* --- selectors */
@@ -99,9 +99,9 @@ static uint16_t draft_keys(const struct ike_sa *sa, const struct child_draft *d,
 {
 	*key_len = (d->suite.encr ? d->suite.encr->key_len : 0u) +
 		   (d->suite.integ ? d->suite.integ->key_len : 0u);
-	if (*key_len > KEYS_MAX ||
-	    keys_child(sa, &d->suite, began, d->shared, d->shared_len, neg->nonce_i, neg->nonce_i_len,
-		       neg->nonce_r, neg->nonce_r_len, key_out, key_in, *key_len) != 0)
+	if (*key_len > KEYS_MAX || keys_child(sa, &d->suite, began, d->shared, d->shared_len,
+					      neg->nonce_i, neg->nonce_i_len, neg->nonce_r,
+					      neg->nonce_r_len, key_out, key_in, *key_len) != 0)
 		return IKE_N_NO_ADDITIONAL_SAS;
 	return 0;
 }
@@ -213,7 +213,7 @@ void child_put_request(struct ike_sa *sa, struct negotiation *neg, const struct 
 		       struct ike_builder *b)
 {
 	struct ike *e = sa->engine;
-	uint8_t protocol = rekeyed			? rekeyed->protocol
+	uint8_t protocol = rekeyed		       ? rekeyed->protocol
 			   : sa->peer->child.esp.count ? IKE_PROTO_ESP
 						       : IKE_PROTO_AH;
 	bool transport = rekeyed ? rekeyed->transport : sa->peer->child.transport;
@@ -278,7 +278,8 @@ static uint16_t response_sa(const struct ike_sa *sa, bool with_ke, const struct 
 		return IKE_N_INVALID_SYNTAX;
 	d->protocol = came.at[0].protocol;
 	if ((d->protocol != IKE_PROTO_ESP && d->protocol != IKE_PROTO_AH) ||
-	    !proposal_accept(use_of(d->protocol), child_list(sa, d->protocol), &came, with_ke, 4, &c))
+	    !proposal_accept(use_of(d->protocol), child_list(sa, d->protocol), &came, with_ke, 4,
+			     &c))
 		return IKE_N_NO_PROPOSAL_CHOSEN;
 	struct reader r = reader_of(c.spi, 4);
 	d->spi_out = reader_u32(&r);
@@ -361,8 +362,8 @@ static uint16_t request_sa(struct ike_sa *sa, bool auth, const struct ike_payloa
 	bool found = false;
 	for (uint8_t proto = IKE_PROTO_ESP; !found && proto >= IKE_PROTO_AH; proto--) {
 		d->protocol = proto;
-		found = proposal_choose(use_of(proto), child_list(sa, proto), &offered, !auth, group, 4,
-					c);
+		found = proposal_choose(use_of(proto), child_list(sa, proto), &offered, !auth,
+					group, 4, c);
 	}
 	if (!found)
 		return IKE_N_NO_PROPOSAL_CHOSEN;
@@ -389,7 +390,8 @@ static uint16_t request_ts(struct ike_sa *sa, const struct ike_payloads *p,
 	struct ike_notify n;
 	if (!i || !r || !ike_read_ts(i, &ti) || !ike_read_ts(r, &tr))
 		return IKE_N_INVALID_SYNTAX;
-	d->transport = sa->peer->child.transport && ike_find_notify(p, IKE_N_USE_TRANSPORT_MODE, &n);
+	d->transport =
+	    sa->peer->child.transport && ike_find_notify(p, IKE_N_USE_TRANSPORT_MODE, &n);
 	if (d->transport)
 		ts_through_nat(sa, &tr, &ti);
 	ts_policy(sa, true, d->transport, false, &local);

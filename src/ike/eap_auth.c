@@ -131,7 +131,8 @@ enum outcome eap_auth_response(struct ike_sa *sa, const struct inbound *in)
 	struct auth *a = sa->half->auth;
 	const struct ike_payload *p = ike_find_payload(in->p, IKE_PAYLOAD_EAP);
 	if (!p)
-		return auth_give_up(sa, IKE_N_AUTHENTICATION_FAILED, "the peer does not go on with EAP");
+		return auth_give_up(sa, IKE_N_AUTHENTICATION_FAILED,
+				    "the peer does not go on with EAP");
 	if (!a->eap && !client_begin(sa))
 		return auth_give_up(sa, IKE_N_AUTHENTICATION_FAILED, "no EAP method is configured");
 	if (!a->packet)

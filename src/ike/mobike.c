@@ -20,10 +20,10 @@
 #include "base/mem.h"
 #include "ike/state.h"
 
-#define COOKIE2_MIN	8 /* RFC 4555 4.2.5 */
-#define COOKIE2_MAX	64
-#define ADDRESSES_MAX	8
-#define NO_NATS_MAX	36 /* two addresses, two ports */
+#define COOKIE2_MIN   8 /* RFC 4555 4.2.5 */
+#define COOKIE2_MAX   64
+#define ADDRESSES_MAX 8
+#define NO_NATS_MAX   36 /* two addresses, two ports */
 
 static void set_nat(struct ike_sa *sa, bool here, bool there)
 {
@@ -157,11 +157,11 @@ static enum outcome update_response(struct ike_sa *sa, struct task *t, const str
 }
 
 const struct row mobike_row_update = {
-	.story = "we moved",
-	.exchange = IKE_INFORMATIONAL,
-	.task = TASK_MOBIKE,
-	.build = update_build,
-	.response = update_response,
+    .story = "we moved",
+    .exchange = IKE_INFORMATIONAL,
+    .task = TASK_MOBIKE,
+    .build = update_build,
+    .response = update_response,
 };
 
 /* --- server: is the peer there? */
@@ -193,11 +193,11 @@ static enum outcome routability_response(struct ike_sa *sa, struct task *t,
 }
 
 const struct row mobike_row_routability = {
-	.story = "is the peer where it says it moved?",
-	.exchange = IKE_INFORMATIONAL,
-	.task = TASK_ROUTABILITY,
-	.build = routability_build,
-	.response = routability_response,
+    .story = "is the peer where it says it moved?",
+    .exchange = IKE_INFORMATIONAL,
+    .task = TASK_ROUTABILITY,
+    .build = routability_build,
+    .response = routability_response,
 };
 
 static struct task *routability_of(struct ike_sa *sa)

@@ -15,8 +15,8 @@
  *   our request is refused    -> the rival stands
  *   old is deleted by peer    -> it saw no collision: the rival stands
  *
- * A child SA may be named by a peer before the answer that made it has come to us (it was lost, say):
- * so an unknown one is put off, not denied, while an exchange of ours is out.
+ * A child SA may be named by a peer before the answer that made it has come to us (it was lost,
+ * say): so an unknown one is put off, not denied, while an exchange of ours is out.
  *
  * The IKE SA is the same, with the children as what is handed on.  A rival that is used before our
  * own response came has been chosen by the peer (rekey_settle).  Requests that would change what is
@@ -143,11 +143,11 @@ static enum outcome child_response(struct ike_sa *sa, struct task *t, const stru
 }
 
 const struct row rekey_row_child = {
-	.story = "child SA rekeyed by us",
-	.exchange = IKE_CREATE_CHILD_SA,
-	.task = TASK_CHILD_REKEY,
-	.build = child_build,
-	.response = child_response,
+    .story = "child SA rekeyed by us",
+    .exchange = IKE_CREATE_CHILD_SA,
+    .task = TASK_CHILD_REKEY,
+    .build = child_build,
+    .response = child_response,
 };
 
 /* --- child SAs: the peer's */
@@ -191,7 +191,8 @@ static enum outcome child_request(struct ike_sa *sa, const struct inbound *in,
 		return DONE;
 	}
 	if (!c) {
-		ike_put_notify_spi(b, IKE_N_CHILD_SA_NOT_FOUND, n.protocol, n.spi, n.spi_len, NULL, 0);
+		ike_put_notify_spi(b, IKE_N_CHILD_SA_NOT_FOUND, n.protocol, n.spi, n.spi_len, NULL,
+				   0);
 		return DONE;
 	}
 	struct task *ours = under_way(sa, TASK_CHILD_REKEY);
@@ -222,12 +223,12 @@ static enum outcome child_request(struct ike_sa *sa, const struct inbound *in,
 }
 
 const struct row rekey_row_child_request = {
-	.story = "child SA rekeyed by the peer",
-	.exchange = IKE_CREATE_CHILD_SA,
-	.fits = child_fits,
-	.required = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR) | HAS(NOTIFY),
-	.allowed = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR) | HAS(NOTIFY) | HAS(KE),
-	.request = child_request,
+    .story = "child SA rekeyed by the peer",
+    .exchange = IKE_CREATE_CHILD_SA,
+    .fits = child_fits,
+    .required = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR) | HAS(NOTIFY),
+    .allowed = HAS(SA) | HAS(NONCE) | HAS(TSI) | HAS(TSR) | HAS(NOTIFY) | HAS(KE),
+    .request = child_request,
 };
 
 /* --- IKE SAs */
@@ -443,11 +444,11 @@ static enum outcome ike_response(struct ike_sa *sa, struct task *t, const struct
 }
 
 const struct row rekey_row_ike = {
-	.story = "IKE SA rekeyed by us",
-	.exchange = IKE_CREATE_CHILD_SA,
-	.task = TASK_IKE_REKEY,
-	.build = ike_build,
-	.response = ike_response,
+    .story = "IKE SA rekeyed by us",
+    .exchange = IKE_CREATE_CHILD_SA,
+    .task = TASK_IKE_REKEY,
+    .build = ike_build,
+    .response = ike_response,
 };
 
 /* --- IKE SAs: the peer's */
@@ -497,7 +498,8 @@ static struct ike_sa *ike_answer(struct ike_sa *sa, struct negotiation *n,
 	uint8_t value[KEX_PUBLIC_MAX];
 	struct ike_sa *fresh = NULL;
 	struct kex *kex = kex_new(c->suite.group);
-	if (!kex || kex_public(kex, value) != 0 || kex_shared(kex, ke->data, ke->len, a.shared) != 0)
+	if (!kex || kex_public(kex, value) != 0 ||
+	    kex_shared(kex, ke->data, ke->len, a.shared) != 0)
 		goto out;
 	n->nonce_r_len = NONCE_LEN;
 	e->ops.random(e->ops.ctx, n->nonce_r, NONCE_LEN);
@@ -549,12 +551,12 @@ static enum outcome ike_request(struct ike_sa *sa, const struct inbound *in, str
 }
 
 const struct row rekey_row_ike_request = {
-	.story = "IKE SA rekeyed by the peer",
-	.exchange = IKE_CREATE_CHILD_SA,
-	.fits = ike_fits,
-	.required = HAS(SA) | HAS(NONCE) | HAS(KE),
-	.allowed = HAS(SA) | HAS(NONCE) | HAS(KE) | HAS(NOTIFY),
-	.request = ike_request,
+    .story = "IKE SA rekeyed by the peer",
+    .exchange = IKE_CREATE_CHILD_SA,
+    .fits = ike_fits,
+    .required = HAS(SA) | HAS(NONCE) | HAS(KE),
+    .allowed = HAS(SA) | HAS(NONCE) | HAS(KE) | HAS(NOTIFY),
+    .request = ike_request,
 };
 
 /* --- from outside */

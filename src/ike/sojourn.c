@@ -4,8 +4,9 @@
  * vendor ID in IKE_AUTH, and two private notifies that travel with a child SA's request and its
  * response.  A peer without the vendor ID never sees them.
  *
- *   CONNECTION  | flags 1 | homes 1 | lifetime 2 | name length 1 | name | homes x (family 1, address) |
- *   REGISTERED  | code 1 | agents 1 | lifetime 2 | time 8 | agents' addresses: 4 if bit 0, 16 if bit 1 |
+ *   CONNECTION  | flags 1 | homes 1 | lifetime 2 | name length 1 | name | homes x (family 1,
+ * address) | REGISTERED  | code 1 | agents 1 | lifetime 2 | time 8 | agents' addresses: 4 if bit 0,
+ * 16 if bit 1 |
  */
 #include "base/mem.h"
 #include "ike/state.h"
@@ -38,7 +39,8 @@ void sojourn_put_connection(struct ike_builder *b, const struct ike_sj_connectio
 	uint8_t data[NOTIFY_MAX];
 	struct writer w = writer_of(data, sizeof(data));
 	size_t name_len = strnlen(c->name, IKE_SJ_NAME_MAX - 1);
-	writer_u8(&w, (uint8_t)((c->spare ? CONNECTION_SPARE : 0) | (c->reg ? CONNECTION_REGISTER : 0)));
+	writer_u8(
+	    &w, (uint8_t)((c->spare ? CONNECTION_SPARE : 0) | (c->reg ? CONNECTION_REGISTER : 0)));
 	writer_u8(&w, c->home_count);
 	writer_u16(&w, c->lifetime_s);
 	writer_u8(&w, (uint8_t)name_len);

@@ -279,11 +279,11 @@ static void judge(struct rig *g, const struct scene *s, uint64_t seed, unsigned 
 	for (unsigned i = 0; i < 2; i++) {
 		struct rig_node *n = nodes[i];
 		if (rig_up_count(n) != s->children ||
-		    ike_count(n->e, IKE_SA_ESTABLISHED) != s->sa_stays ||
-		    n->downs != !s->sa_stays)
-			fail_msg("%s, seed %u, %u lost: %c has %u children, %zu IKE SAs, %u down: %s",
-				 s->what, (unsigned)seed, lost, n->name, rig_up_count(n),
-				 ike_count(n->e, IKE_SA_ESTABLISHED), n->downs, g->ladder);
+		    ike_count(n->e, IKE_SA_ESTABLISHED) != s->sa_stays || n->downs != !s->sa_stays)
+			fail_msg(
+			    "%s, seed %u, %u lost: %c has %u children, %zu IKE SAs, %u down: %s",
+			    s->what, (unsigned)seed, lost, n->name, rig_up_count(n),
+			    ike_count(n->e, IKE_SA_ESTABLISHED), n->downs, g->ladder);
 		assert_int_equal(ike_count(n->e, IKE_SA_REKEYED), 0);
 		assert_int_equal(ike_count(n->e, IKE_SA_CLOSING), 0);
 		if (s->children == 1)
@@ -509,14 +509,22 @@ static void bad_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(one_child_rekey),	     cmocka_unit_test(one_sa_rekey),
-	    cmocka_unit_test(by_time),		     cmocka_unit_test(lifetime_ends),
-	    cmocka_unit_test(key_exchange),	     cmocka_unit_test(both_at_once),
-	    cmocka_unit_test(both_at_once_with_losses), cmocka_unit_test(nonces_decide),
-	    cmocka_unit_test(ladder_of_the_rfc),     cmocka_unit_test(one_sees_it),
-	    cmocka_unit_test(one_sees_it_of_the_sa), cmocka_unit_test(used_before_answered),
-	    cmocka_unit_test(child_not_found),	     cmocka_unit_test(deleted_while_rekeying),
-	    cmocka_unit_test(refused_by_the_daemon), cmocka_unit_test(bad_line),
+	    cmocka_unit_test(one_child_rekey),
+	    cmocka_unit_test(one_sa_rekey),
+	    cmocka_unit_test(by_time),
+	    cmocka_unit_test(lifetime_ends),
+	    cmocka_unit_test(key_exchange),
+	    cmocka_unit_test(both_at_once),
+	    cmocka_unit_test(both_at_once_with_losses),
+	    cmocka_unit_test(nonces_decide),
+	    cmocka_unit_test(ladder_of_the_rfc),
+	    cmocka_unit_test(one_sees_it),
+	    cmocka_unit_test(one_sees_it_of_the_sa),
+	    cmocka_unit_test(used_before_answered),
+	    cmocka_unit_test(child_not_found),
+	    cmocka_unit_test(deleted_while_rekeying),
+	    cmocka_unit_test(refused_by_the_daemon),
+	    cmocka_unit_test(bad_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

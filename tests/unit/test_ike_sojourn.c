@@ -13,11 +13,8 @@ static void chain(struct ike_builder *b, const uint8_t *buf, struct ike_payloads
 	assert_int_equal(ike_read_payloads(b->first, buf, len, p), IKE_OK);
 }
 
-static const struct ike_sj_connection full = {.name = "wlan0@home",
-					      .spare = true,
-					      .reg = true,
-					      .lifetime_s = 600,
-					      .home_count = 2};
+static const struct ike_sj_connection full = {
+    .name = "wlan0@home", .spare = true, .reg = true, .lifetime_s = 600, .home_count = 2};
 
 static struct ike_sj_connection full_connection(void)
 {
@@ -30,10 +27,10 @@ static struct ike_sj_connection full_connection(void)
 static void connection_fields(void **state)
 {
 	(void)state;
-	static const uint8_t expected[] = {
-	    0x03, 0x02, 0x02, 0x58, 0x0a, 'w', 'l', 'a', 'n', '0', '@', 'h', 'o', 'm', 'e',
-	    0x04, 10,	1,    2,    3,	  0x06, 0xfd, 0, 0,   0,   0,	0,   0,	  0,   0,
-	    0,	  0,	0,    0,    0,	  0,	7};
+	static const uint8_t expected[] = {0x03, 0x02, 0x02, 0x58, 0x0a, 'w',  'l', 'a', 'n', '0',
+					   '@',	 'h',  'o',  'm',  'e',	 0x04, 10,  1,	 2,   3,
+					   0x06, 0xfd, 0,    0,	   0,	 0,    0,   0,	 0,   0,
+					   0,	 0,    0,    0,	   0,	 0,    7};
 	uint8_t buf[ROOM];
 	struct ike_builder b = ike_builder_of(buf, sizeof(buf), NULL);
 	struct ike_sj_connection in = full_connection(), out;
@@ -51,10 +48,9 @@ static void connection_fields(void **state)
 static void registered_fields(void **state)
 {
 	(void)state;
-	static const uint8_t expected[] = {0x85, 0x03, 0x00, 0x3c, 1, 2, 3, 4, 5, 6,
-					   7,	 8,    10,   9,	   8, 7, 0xfd, 0, 0, 0,
-					   0,	 0,    0,    0,	   0, 0, 0,    0, 0, 0,
-					   0,	 1};
+	static const uint8_t expected[] = {0x85, 0x03, 0x00, 0x3c, 1, 2,    3, 4, 5, 6, 7,
+					   8,	 10,   9,    8,	   7, 0xfd, 0, 0, 0, 0, 0,
+					   0,	 0,    0,    0,	   0, 0,    0, 0, 0, 1};
 	uint8_t buf[ROOM];
 	struct ike_builder b = ike_builder_of(buf, sizeof(buf), NULL);
 	struct ike_sj_registered in = {.code = 133,
@@ -140,15 +136,25 @@ static void hostile_fields(void **state)
 		bool good;
 	} rows[] = {
 	    {"nothing told", {0, 0, 0, 0, 0}, 5, true},
-	    {"five homes", {0, 5, 0, 0, 0, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1}, 30, false},
+	    {"five homes",
+	     {0, 5, 0, 0, 0, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1,
+	      4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1},
+	     30,
+	     false},
 	    {"a home of family 5", {0, 1, 0, 0, 0, 5, 1, 1, 1, 1}, 10, false},
 	    {"a name with a NUL", {0, 0, 0, 0, 2, 'a', 0}, 7, false},
 	    {"a name with an escape", {0, 0, 0, 0, 2, 27, '['}, 7, false},
-	    {"a name too long", {0, 0, 0, 0, 40, 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a'}, 45, false},
+	    {"a name too long",
+	     {0,   0,	0,   0,	  40,  'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a',
+	      'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a',
+	      'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a'},
+	     45,
+	     false},
 	    {"flags of later days", {0xf0, 0, 0, 0, 0}, 5, true},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (takes(SJ_N_CONNECTION, rows[i].data, rows[i].len, take_connection) != rows[i].good)
+		if (takes(SJ_N_CONNECTION, rows[i].data, rows[i].len, take_connection) !=
+		    rows[i].good)
 			fail_msg("%s", rows[i].what);
 }
 
@@ -252,10 +258,10 @@ static void follows_the_terminal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(connection_fields),    cmocka_unit_test(registered_fields),
-	    cmocka_unit_test(cut_anywhere),	    cmocka_unit_test(hostile_fields),
-	    cmocka_unit_test(with_first_child),	    cmocka_unit_test(with_more_children),
-	    cmocka_unit_test(only_together),	    cmocka_unit_test(follows_the_terminal),
+	    cmocka_unit_test(connection_fields), cmocka_unit_test(registered_fields),
+	    cmocka_unit_test(cut_anywhere),	 cmocka_unit_test(hostile_fields),
+	    cmocka_unit_test(with_first_child),	 cmocka_unit_test(with_more_children),
+	    cmocka_unit_test(only_together),	 cmocka_unit_test(follows_the_terminal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
