@@ -52,6 +52,8 @@ enum outcome auth_refuse(struct ike_sa *sa, struct ike_builder *b, uint16_t noti
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	sa->engine->counters.auth_failed++;
+	if (!sa->peer) /* its end would be told of no peer */
+		sa_log(sa, LOG_LEVEL_WARN, "refused why=\"%s\"", why);
 	child_put_error(b, notify);
 	return sa_fail(sa, notify, "%s", why);
 }
@@ -603,15 +605,16 @@ static enum outcome begin_eap(struct ike_sa *sa, const struct ike_payloads *p,
 	if (sa->peer->local_auth == IKE_BY_EAP)
 		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
 				   "a server cannot prove itself by EAP");
+	if (!eap_auth_begin(sa))
+		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
+				   "no EAP method is configured");
 	if (auth_proof_make(sa, &h->sk, &proof, &err) != 0)
 		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
 				   "our own proof cannot be made: %s", err.text);
 	ike_put_typed(b, IKE_PAYLOAD_IDR, a->id_r[0], a->id_r + 4, a->id_r_len - 4u);
 	put_certs(sa, b);
 	ike_put_typed(b, IKE_PAYLOAD_AUTH, proof.method, proof.data, proof.len);
-	if (!eap_auth_begin(sa, b))
-		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
-				   "no EAP method is configured");
+	ike_put_bytes(b, IKE_PAYLOAD_EAP, a->packet, a->packet_len);
 	keep_first(a, p);
 	return DONE;
 }

@@ -59,8 +59,8 @@ enum outcome auth_give_up(struct ike_sa *sa, uint16_t notify, const char *fmt, .
     __attribute__((format(printf, 3, 4)));
 
 /* --- eap_auth.c (RFC 7296 2.16) */
-/* Server: begins, and writes the first packet.  False: no method. */
-bool eap_auth_begin(struct ike_sa *sa, struct ike_builder *b);
+/* Server: begins; the first packet is in `packet`.  False: no method. */
+bool eap_auth_begin(struct ike_sa *sa);
 /* Server: a round. */
 enum outcome eap_auth_request(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b);
 /* Client: a round; AGAIN: the next request is to be built. */

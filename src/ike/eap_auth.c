@@ -47,7 +47,7 @@ static bool take_msk(struct auth *a)
 
 /* --- server */
 
-bool eap_auth_begin(struct ike_sa *sa, struct ike_builder *b)
+bool eap_auth_begin(struct ike_sa *sa)
 {
 	struct auth *a = sa->half->auth;
 	const struct eap_config cfg = {
@@ -59,16 +59,15 @@ bool eap_auth_begin(struct ike_sa *sa, struct ike_builder *b)
 	    .random = engine_random,
 	    .random_ctx = sa->engine,
 	};
-	uint8_t packet[EAP_PACKET_MAX];
 	if (cfg.method == EAP_NONE)
 		return false;
 	a->eap = eap_new(&cfg);
-	size_t len = a->eap ? eap_begin(a->eap, packet) : 0;
-	if (!len)
+	if (!a->eap)
 		return false;
-	ike_put_bytes(b, IKE_PAYLOAD_EAP, packet, len);
+	a->packet = mem_zalloc(EAP_PACKET_MAX);
+	a->packet_len = eap_begin(a->eap, a->packet);
 	a->stage = AUTH_EAP;
-	return true;
+	return a->packet_len > 0;
 }
 
 static enum outcome proved(struct ike_sa *sa, struct ike_builder *b)
