@@ -31,26 +31,45 @@ static const char usage[] =
     "  counters        packets, and what was dropped and why\n"
     "  reload          read the configuration again\n"
     "  switch NAME     prefer connection NAME (terminal); \"auto\": choose again by itself\n"
+    "  ike             IKE SAs and their child SAs\n"
+    "  up              begin with IKE (terminal)\n"
+    "  down [NAME]     end the IKE SA (terminal), or those of terminal NAME (home server)\n"
+    "  rekey NAME [ike|child]\n"
+    "                  fresh keys for a peer, or for connection NAME\n"
+    "  keys --wireshark\n"
+    "                  keys of IKE SAs for Wireshark, where the configuration allows it\n"
     "  -s SOCKET       of sojournd (" SOCKET_DEFAULT ")\n"
     "  --json          print the reply as it came\n"
     "sojourn(1)\n";
 
+#define ARGUMENTS_MAX 2
+
 static const struct command {
 	const char *name;
-	const char *argument; /* its field in the request */
+	int needed;			      /* arguments that must be there */
+	const char *arguments[ARGUMENTS_MAX]; /* their fields in the request */
 	show_fn show;
 } commands[] = {
-    {"status", NULL, show_status},	 {"connections", NULL, show_connections},
-    {"bindings", NULL, show_bindings},	 {"moves", NULL, show_moves},
-    {"counters", NULL, show_counters},	 {"reload", NULL, show_done},
-    {"switch", "connection", show_done},
+    {"status", 0, {NULL}, show_status},
+    {"connections", 0, {NULL}, show_connections},
+    {"bindings", 0, {NULL}, show_bindings},
+    {"moves", 0, {NULL}, show_moves},
+    {"counters", 0, {NULL}, show_counters},
+    {"reload", 0, {NULL}, show_done},
+    {"switch", 1, {"connection"}, show_done},
+    {"ike", 0, {NULL}, show_ike},
+    {"up", 0, {"name"}, show_done},
+    {"down", 0, {"name"}, show_done},
+    {"rekey", 1, {"name", "what"}, show_done},
+    {"keys", 0, {NULL}, show_keys},
 };
 
 struct options {
 	const char *socket;
-	bool json;
+	bool json, wireshark;
 	const struct command *command;
-	const char *argument;
+	char *const *arguments;
+	int argument_count;
 };
 
 static int usage_error(const char *what, const char *arg)
@@ -69,12 +88,17 @@ static int command_find(int argc, char **argv, struct options *o)
 	}
 	if (!o->command)
 		return usage_error("unknown command ", argv[optind]);
-	int wanted = o->command->argument ? 1 : 0;
-	if (argc - optind - 1 < wanted)
-		return usage_error("which connection? write: sojourn switch NAME", "");
-	if (argc - optind - 1 > wanted)
+	int known = 0;
+	while (known < ARGUMENTS_MAX && o->command->arguments[known])
+		known++;
+	o->arguments = argv + optind + 1;
+	o->argument_count = argc - optind - 1;
+	if (o->argument_count < o->command->needed)
+		return usage_error("a name is missing after ", argv[optind]);
+	if (o->argument_count > known)
 		return usage_error("too many arguments after ", argv[optind]);
-	o->argument = wanted ? argv[optind + 1] : NULL;
+	if (!strcmp(o->command->name, "keys") != o->wireshark)
+		return usage_error("write: sojourn keys --wireshark", "");
 	return -1;
 }
 
@@ -82,11 +106,9 @@ static int command_find(int argc, char **argv, struct options *o)
 static int options_parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-	    {"socket", required_argument, NULL, 's'},
-	    {"json", no_argument, NULL, 'j'},
-	    {"version", no_argument, NULL, 'V'},
-	    {"help", no_argument, NULL, 'h'},
-	    {NULL, 0, NULL, 0},
+	    {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+	    {"wireshark", no_argument, NULL, 'W'},    {"version", no_argument, NULL, 'V'},
+	    {"help", no_argument, NULL, 'h'},	      {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -97,6 +119,9 @@ static int options_parse(int argc, char **argv, struct options *o)
 			break;
 		case 'j':
 			o->json = true;
+			break;
+		case 'W':
+			o->wireshark = true;
 			break;
 		case 'V':
 			printf("sojourn %s\n", SOJOURN_VERSION);
@@ -162,8 +187,9 @@ static int daemon_send(int fd, const struct options *o)
 {
 	json_t *request = json_pack("{s:s}", "command", o->command->name);
 
-	if (o->argument)
-		json_object_set_new(request, o->command->argument, json_string(o->argument));
+	for (int i = 0; i < o->argument_count; i++)
+		json_object_set_new(request, o->command->arguments[i],
+				    json_string(o->arguments[i]));
 	CLEANUP_FREE char *text = json_dumps(request, JSON_COMPACT);
 	json_decref(request);
 	if (!text) {

@@ -76,6 +76,16 @@ static char *states_text(const json_t *states)
 	return table_text("%s", *buf ? buf : "none");
 }
 
+static void show_status_ike(const json_t *ike, FILE *out)
+{
+	const char *trouble = json_string_value(get(ike, "trouble"));
+	CLEANUP_FREE char *state = table_string(get(ike, "state"));
+	if (ike && trouble && *trouble)
+		line(out, "ike", table_text("%s (%s)", state, trouble));
+	else if (ike)
+		line(out, "ike", table_text("%s", state));
+}
+
 void show_status(const json_t *reply, FILE *out, bool colour)
 {
 	const json_t *tun = get(reply, "tun");
@@ -98,6 +108,7 @@ void show_status(const json_t *reply, FILE *out, bool colour)
 	if (json_array_size(get(reply, "active")))
 		line(out, "active", table_list(get(reply, "active")));
 	line(out, "connections", states_text(get(reply, "connections")));
+	show_status_ike(get(reply, "ike"), out);
 	if (json_is_integer(get(reply, "bindings")))
 		line(out, "bindings", table_count(get(reply, "bindings")));
 	show_registrations(get(reply, "registrations"), out);
@@ -255,6 +266,76 @@ void show_counters(const json_t *reply, FILE *out, bool colour)
 	fputc('\n', out);
 	show_numbers(json_object_get(reply, "drops"), get(reply, "texts"), false, "DROPPED", out,
 		     colour);
+}
+
+static void show_children(const json_t *list, FILE *out, bool colour)
+{
+	static const char *const columns[] = {"  CONNECTION", "SPI IN", "SPI OUT", "PROPOSAL",
+					      "LOCAL",	      "REMOTE", NULL};
+	struct table *t = table_new(columns);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *c = json_array_get(list, i);
+		CLEANUP_FREE char *name = table_string(get(c, "connection"));
+		table_row(t, (char *[]){
+				 table_text("  %s", name),
+				 table_string(get(c, "spi_in")),
+				 table_string(get(c, "spi_out")),
+				 table_string(get(c, "proposal")),
+				 table_list(get(c, "local")),
+				 table_list(get(c, "remote")),
+			     });
+	}
+	table_print(t, out, colour);
+}
+
+static void show_ike_sa(const json_t *sa, FILE *out, bool colour)
+{
+	CLEANUP_FREE char *peer = table_string(get(sa, "peer"));
+	CLEANUP_FREE char *state = table_string(get(sa, "state"));
+	CLEANUP_FREE char *local_id = table_string(get(sa, "local_id"));
+	CLEANUP_FREE char *remote_id = table_string(get(sa, "remote_id"));
+	CLEANUP_FREE char *local = table_string(get(sa, "local"));
+	CLEANUP_FREE char *remote = table_string(get(sa, "remote"));
+	CLEANUP_FREE char *proposal = table_string(get(sa, "proposal"));
+	CLEANUP_FREE char *since = table_seconds(get(sa, "since_s"));
+	CLEANUP_FREE char *rekey = table_seconds(get(sa, "rekey_s"));
+	CLEANUP_FREE char *spi_i = table_string(get(sa, "spi_i"));
+	CLEANUP_FREE char *spi_r = table_string(get(sa, "spi_r"));
+
+	fputs(colour ? "\033[1m" : "", out);
+	fprintf(out, "%s  %s, we %s%s\n", peer, state,
+		json_is_true(get(sa, "initiator")) ? "began" : "answered", colour ? "\033[0m" : "");
+	fprintf(out, "  ours    %s, %s%s\n", local_id, local,
+		json_is_true(get(sa, "nat_here")) ? ", behind a NAT" : "");
+	fprintf(out, "  theirs  %s, %s%s\n", remote_id, remote,
+		json_is_true(get(sa, "nat_there")) ? ", behind a NAT" : "");
+	fprintf(out, "  spis    %s %s\n", spi_i, spi_r);
+	fprintf(out, "  %s, since %s, rekeyed in %s%s%s\n", proposal, since, rekey,
+		json_is_true(get(sa, "sojourn")) ? ", a Sojourn" : "",
+		json_is_true(get(sa, "mobike")) ? ", MOBIKE" : "");
+	if (json_array_size(get(sa, "children")))
+		show_children(get(sa, "children"), out, colour);
+}
+
+void show_ike(const json_t *reply, FILE *out, bool colour)
+{
+	const json_t *list = get(reply, "ike");
+	if (!json_array_size(list))
+		fputs("no IKE SA\n", out);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		show_ike_sa(json_array_get(list, i), out, colour);
+		fputc('\n', out);
+	}
+	show_numbers(json_object_get(reply, "counters"), get(reply, "texts"), false, "IKE", out,
+		     colour);
+}
+
+void show_keys(const json_t *reply, FILE *out, bool colour)
+{
+	const json_t *list = get(reply, "keys");
+	(void)colour;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		fprintf(out, "%s\n", json_string_value(json_array_get(list, i)));
 }
 
 void show_done(const json_t *reply, FILE *out, bool colour)

@@ -14,7 +14,11 @@ void show_connections(const json_t *reply, FILE *out, bool colour);
 void show_bindings(const json_t *reply, FILE *out, bool colour);
 void show_moves(const json_t *reply, FILE *out, bool colour);
 void show_counters(const json_t *reply, FILE *out, bool colour);
-/* reload, switch: what the reply says, or that it was done. */
+/* IKE SAs with their child SAs, then what was counted. */
+void show_ike(const json_t *reply, FILE *out, bool colour);
+/* Lines for Wireshark's file ikev2_decryption_table. */
+void show_keys(const json_t *reply, FILE *out, bool colour);
+/* reload, switch, up and the like: what the reply says, or that it was done. */
 void show_done(const json_t *reply, FILE *out, bool colour);
 
 #endif
