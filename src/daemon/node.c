@@ -17,6 +17,7 @@
 #include "crypto/mac.h"
 #include "crypto/warm.h"
 #include "daemon/control.h"
+#include "daemon/node_engine.h"
 #include "daemon/role.h"
 #include "platform/priv.h"
 #include "wire/esp.h"
@@ -258,7 +259,9 @@ static void node_turn(void *ctx)
 	usec_t now = clock_now_us();
 	sweep(n, now);
 	bool more = node_ike_run(n);
-	usec_t next = n->role->tick(n, now);
+	usec_t next = n->role->tick(n, now), ike = node_engine_tick(n, now);
+	if (ike < next)
+		next = ike;
 	if (next > n->sweep_us)
 		next = n->sweep_us;
 	if (more)
@@ -388,7 +391,9 @@ static json_t *control_request(void *ctx, const char *command, const json_t *req
 		return status_counters(n);
 	if (!strcmp(command, "reload"))
 		return reload_request(n);
-	json_t *reply = n->role->command(n, command, request);
+	json_t *reply = node_engine_command(n, command, request);
+	if (!reply)
+		reply = n->role->command(n, command, request);
 	if (reply)
 		return reply;
 	return json_pack("{s:s+}", "error", "unknown command: ", command);
@@ -437,9 +442,6 @@ static int node_build(struct node *n, const struct net_start *start, struct err 
 		if (n->cfg->role == ROLE_HOME_SERVER)
 			fc.own[fc.own_count++] = *a;
 	}
-	if (n->cfg->role == ROLE_TERMINAL)
-		for (unsigned i = 0; i < n->cfg->terminals->home_count; i++)
-			fc.own[fc.own_count++] = n->cfg->terminals->homes[i];
 	n->fwd = fwd_new(&fc, err);
 	if (!n->fwd)
 		return -1;
@@ -485,6 +487,7 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 		 cfg->role == ROLE_TERMINAL ? "terminal" : "home-server", cfg->tun);
 	loop_run(n->loop);
 	n->role->stop(n);
+	node_engine_stop(n);
 	node_ike_free(n);
 	control_free(n->control);
 	pktio_stop(n->pktio);

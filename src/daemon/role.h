@@ -76,6 +76,7 @@ struct node {
 	struct control *control;
 	struct node_ike *ike;	    /* NULL: nobody listens */
 	struct node_engine *engine; /* NULL: no IKEv2 */
+	struct outlets *outlets;    /* of a terminal */
 	usec_t start_us, sweep_us, sweep_round_us;
 	size_t sweep_left; /* of this second's round */
 	uint32_t tun_mtu;

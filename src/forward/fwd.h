@@ -84,7 +84,7 @@ struct fwd_config {
 	bool offload;		  /* TUN may be written with GSO headers (merged TCP segments) */
 	struct addr icmp4, icmp6; /* source of packet-too-big messages; none: not sent */
 	/* Inner destinations whose registration messages (UDP port 434 either way, or Mobility
-	 * Header) are control's: home agent addresses (server) or home addresses (terminal). */
+	 * Header) are control's: home agent addresses.  A terminal's are those of its peer. */
 	struct addr own[8];
 	uint8_t own_count;
 	bool ike; /* somebody takes IKE messages (fwd_ike_next) */

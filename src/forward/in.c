@@ -306,11 +306,23 @@ static bool in_prefixes(const struct peer *peer, const struct addr *a)
 	return false;
 }
 
-static bool is_registration(const struct fwd *f, const uint8_t *packet, const struct ip_info *info)
+/* A terminal's home addresses are its peer's, as they are assigned. */
+static bool is_own(const struct fwd *f, const struct peer *peer, const struct addr *a)
 {
-	bool own = false;
-	for (unsigned i = 0; i < f->cfg.own_count && !own; i++)
-		own = addr_equal(&f->cfg.own[i], &info->dst);
+	for (unsigned i = 0; i < f->cfg.own_count; i++)
+		if (addr_equal(&f->cfg.own[i], a))
+			return true;
+	for (unsigned i = 0; peer->is_home_server && i < peer->prefix_count; i++)
+		if (peer->prefixes[i].len == addr_len(a) * 8 &&
+		    addr_equal(&peer->prefixes[i].addr, a))
+			return true;
+	return false;
+}
+
+static bool is_registration(const struct fwd *f, const struct peer *peer, const uint8_t *packet,
+			    const struct ip_info *info)
+{
+	bool own = is_own(f, peer, &info->dst);
 	if (!own || info->fragment)
 		return false;
 	if (info->proto == IP_PROTO_MH)
@@ -390,7 +402,7 @@ static void take_inner(struct fwd *f, const struct in_packet *in, uint8_t *packe
 		fwd_drop(f, DROP_INNER_DESTINATION, 1);
 		return;
 	}
-	if (is_registration(f, packet, info)) {
+	if (is_registration(f, in->sa->peer, packet, info)) {
 		give_to_control(f, in, FWD_EV_CONTROL, packet, info->total_len, now_us);
 		return;
 	}

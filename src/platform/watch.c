@@ -162,11 +162,11 @@ static void watch_tell(struct watch *w, const char *cause, usec_t at_us)
 	loop_timer_at(w->resolve, clock_now_us());
 }
 
+/* At the start, and when what to look at changed. */
 static void watch_started(void *ctx)
 {
 	struct watch *w = ctx;
-	if (!w->told)
-		watch_tell(w, "start", clock_now_us());
+	watch_tell(w, "our own addresses changed", clock_now_us());
 }
 
 /* --- events */
@@ -288,4 +288,20 @@ void watch_free(struct watch *w)
 		mnl_socket_close(w->asker);
 	watch_state_free(&w->state);
 	free(w);
+}
+
+void watch_ignore(struct watch *w, const struct addr *homes, uint8_t count)
+{
+	w->cfg.ignore_count = count < ARRAY_LEN(w->cfg.ignore) ? count : ARRAY_LEN(w->cfg.ignore);
+	for (uint8_t i = 0; i < w->cfg.ignore_count; i++)
+		w->cfg.ignore[i] = homes[i];
+	loop_timer_at(w->start, clock_now_us());
+}
+
+void watch_servers(struct watch *w, const struct addr *servers, uint8_t count)
+{
+	w->cfg.server_count = count < ARRAY_LEN(w->cfg.servers) ? count : ARRAY_LEN(w->cfg.servers);
+	for (uint8_t i = 0; i < w->cfg.server_count; i++)
+		w->cfg.servers[i] = servers[i];
+	loop_timer_at(w->start, clock_now_us());
 }

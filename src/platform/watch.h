@@ -36,5 +36,8 @@ struct watch_config {
 struct watch *watch_new(struct loop *l, const struct watch_config *cfg, const struct log *log,
 			struct err *err);
 void watch_free(struct watch *w);
+/* Other home addresses, other servers, from now: what that changes is told from the loop. */
+void watch_ignore(struct watch *w, const struct addr *homes, uint8_t count);
+void watch_servers(struct watch *w, const struct addr *servers, uint8_t count);
 
 #endif
