@@ -258,6 +258,8 @@ enum ike_sa_state ike_sa_state(const struct ike_sa *sa);
 bool ike_sa_is_initiator(const struct ike_sa *sa);
 bool ike_sa_is_sojourn(const struct ike_sa *sa); /* both sides said so */
 bool ike_sa_has_mobike(const struct ike_sa *sa);
+/* Its child SAs are encapsulated in UDP; after sa_moved this is so for all that it has. */
+bool ike_sa_is_udp(const struct ike_sa *sa);
 bool ike_sa_nat_here(const struct ike_sa *sa);	/* we are behind one */
 bool ike_sa_nat_there(const struct ike_sa *sa);
 const struct ike_path *ike_sa_path(const struct ike_sa *sa);

@@ -190,6 +190,11 @@ bool ike_sa_has_mobike(const struct ike_sa *sa)
 	return sa->mobike;
 }
 
+bool ike_sa_is_udp(const struct ike_sa *sa)
+{
+	return sa->udp;
+}
+
 bool ike_sa_nat_here(const struct ike_sa *sa)
 {
 	return sa->nat_here;

@@ -338,7 +338,9 @@ static inline void rig_on_sa_rekeyed(void *ctx, struct ike_sa *old, struct ike_s
 static inline void rig_on_sa_moved(void *ctx, struct ike_sa *sa, const struct ike_path *path)
 {
 	struct rig_node *n = ctx;
-	(void)sa;
+	for (unsigned i = 0; i < n->child_count; i++)
+		if (n->children[i].sa == sa)
+			n->children[i].udp = ike_sa_is_udp(sa);
 	n->moves++;
 	n->moved = *path;
 }
