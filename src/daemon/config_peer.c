@@ -500,7 +500,9 @@ static int read_switches(struct reading *x)
 	const struct config_item *i;
 	unsigned udp = !x->server, transport = 0;
 
-	p->mobike = p->fragmentation = p->childless = p->sojourn = true;
+	p->mobike = p->fragmentation = p->sojourn = true;
+	/* Who begins has a child SA to make: an exchange more would be for nothing. */
+	p->childless = x->server;
 	for (size_t k = 0; k < ARRAY_LEN(switches); k++) {
 		i = item(x, switches[k].name);
 		if (i && config_value_bool(x->r, switches[k].name, i, switches[k].out) < 0)

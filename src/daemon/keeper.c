@@ -211,7 +211,8 @@ static struct line *line_of(const struct keeper *k, const struct ike_sa *sa)
 static void tended_remove(struct keeper *k, struct line *l, struct tended *t, usec_t now_us)
 {
 	struct conn *c = t->conn;
-	joint_forget(l->sa, c);
+	if (l->sa)
+		joint_forget(l->sa, c);
 	for (struct tended **p = &l->tended; *p; p = &(*p)->next)
 		if (*p == t) {
 			*p = t->next;
@@ -239,13 +240,27 @@ static void line_free(struct keeper *k, struct line *l, usec_t now_us)
 	free(l);
 }
 
-/* The IKE SA's own end is not waited for; its callbacks find no line any more. */
+/* What is left of the line goes at once; its IKE SA when the server has been told. */
 static void line_close(struct keeper *k, struct line *l, bool at_once, const char *why,
 		       usec_t now_us)
 {
-	struct ike_sa *sa = l->sa;
+	struct closing *c = mem_zalloc(sizeof *c);
+	for (struct tended *t = l->tended; t; t = t->next)
+		joint_forget(l->sa, t->conn);
+	*c = (struct closing){.sa = l->sa, .way = l->way, .next = k->closing};
+	k->closing = c;
+	l->sa = NULL;
+	l->way = (struct way){0};
 	line_free(k, l, now_us);
-	ike_sa_close(k->engine, sa, why, at_once, now_us);
+	ike_sa_close(k->engine, c->sa, why, at_once, now_us);
+}
+
+static void closing_end(struct keeper *k, struct closing **at)
+{
+	struct closing *c = *at;
+	*at = c->next;
+	way_close(k, &c->way);
+	free(c);
 }
 
 static void old_end(struct keeper *k, usec_t now_us)
@@ -433,6 +448,11 @@ void keeper_sa_down(struct keeper *k, struct ike_sa *sa, uint16_t notify, const 
 {
 	struct attempt *a = seeker_find(k, sa);
 	struct line *l = line_of(k, sa);
+	for (struct closing **c = &k->closing; *c; c = &(*c)->next)
+		if ((*c)->sa == sa) {
+			closing_end(k, c);
+			return;
+		}
 	if (a)
 		seeker_failed(k, a, notify, why, now_us);
 	if (!l)
@@ -809,6 +829,8 @@ void keeper_free(struct keeper *k, usec_t now_us)
 		return;
 	k->up = false;
 	down(k, true, "the terminal ends", now_us);
+	while (k->closing)
+		closing_end(k, &k->closing);
 	free(k);
 }
 

@@ -63,6 +63,13 @@ struct line {
 	unsigned turn;	   /* of the ways, while it does not */
 };
 
+/* An IKE SA whose end is being told, by this way. */
+struct closing {
+	struct ike_sa *sa;
+	struct way way;
+	struct closing *next;
+};
+
 struct keeper {
 	struct keeper_config cfg;
 	struct keeper_ops ops;
@@ -74,6 +81,7 @@ struct keeper {
 	struct keeper_assigned assigned, mover_for;
 	bool up; /* wanted */
 	struct line *line;
+	struct closing *closing;
 	struct line *old; /* the one before, until the new one has a connection */
 	uint8_t server_count;
 	struct endpoint servers[KEEPER_SERVERS_MAX];

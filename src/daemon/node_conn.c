@@ -238,7 +238,7 @@ struct conn *node_conn_new(struct node *n, const struct node_made *made, struct 
 
 int node_conn_rekey(struct node *n, struct conn *c, const struct node_made *made, struct err *err)
 {
-	struct sa *in, *out;
+	struct sa *in = NULL, *out = NULL;
 	if (made->up->udp != c->udp)
 		return err_set(err, "connection %s: a rekey cannot change its encapsulation",
 			       c->name);
