@@ -201,7 +201,7 @@ static int net_do_resolve(struct net *n, const struct netreq *req)
 static int net_do_lookup(struct net *n, const struct netreq *req, struct err *err)
 {
 	if (n->lookup)
-		return net_lookup_ask(n->lookup, req);
+		return net_lookup_ask(n->lookup, req, n->cfg->mark);
 	err_set(err, "names were not looked up when sojournd started: restart it");
 	return -ENOSYS;
 }

@@ -2,9 +2,13 @@
 /*
  * Lookups: see the header.
  *
- *   net -- request --> lookup process -- fork --> one process for each name: getaddrinfo
+ *   net -- request --> lookup process -- fork --> two processes for each name
  *    ^                                                       |
  *    +------------------- reply, or none in time ------------+
+ *
+ * One of the two calls getaddrinfo, which knows the system's files and whatever else it is
+ * configured for, but goes by the tunnel where the routes say so.  The other asks the name servers
+ * by a socket that net made for it (net_dns).  The first that finds something is believed.
  *
  * Requests and replies are netreq messages.  A process for one name cannot hold up another name,
  * nor take it along when it crashes; an alarm ends it.  Of a reply only addresses and a code are
@@ -23,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "daemon/net_dns.h"
 #include "platform/priv.h"
 
 #define LOOKUPS_MAX 8 /* at a time */
@@ -33,6 +38,8 @@ struct lookup {
 	uint32_t id; /* ours; 0: free */
 	struct netreq req;
 	usec_t end_us;
+	unsigned left; /* processes that have not failed yet */
+	int code;      /* the system's failure */
 };
 
 struct net_lookup {
@@ -67,20 +74,40 @@ static void take_addresses(const struct addrinfo *list, struct netreq *m)
 	}
 }
 
-/* The process of one name. */
-static void look_up(int fd, struct netreq *m)
+/* --- the processes of one name */
+
+static int by_the_system(struct netreq *m)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
 	struct addrinfo *list = NULL;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(LOOKUP_S);
 	int code = getaddrinfo(m->name, NULL, &hints, &list);
-	m->result = code;
-	m->addr_count = 0;
-	memset(m->addrs, 0, sizeof(m->addrs));
 	if (code == 0)
 		take_addresses(list, m);
-	(void)netreq_write(fd, m, -1);
+	return code;
+}
+
+/* Where the file names a resolver of this machine, that one's own name servers too: it would ask
+ * them by the tunnel. */
+static int by_name_servers(struct netreq *m, int sock)
+{
+	struct addr servers[2 * NET_DNS_SERVERS_MAX];
+	size_t n = net_dns_servers("/etc/resolv.conf", servers);
+	n += net_dns_servers("/run/systemd/resolve/resolv.conf", servers + n);
+	n = net_dns_ask(sock, servers, n, m->name, m->addrs, NETREQ_ADDRS_MAX);
+	m->addr_count = (uint8_t)n;
+	return n ? 0 : EAI_AGAIN;
+}
+
+/* sock -1: by the system. */
+static void look_up(int fd, struct netreq *m, int sock)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(LOOKUP_S);
+	m->addr_count = 0;
+	memset(m->addrs, 0, sizeof(m->addrs));
+	m->result = sock < 0 ? by_the_system(m) : by_name_servers(m, sock);
+	m->value = sock >= 0;
+	(void)!netreq_write(fd, m, -1);
 	_exit(0);
 }
 
@@ -88,16 +115,18 @@ static void look_up(int fd, struct netreq *m)
 static void serve(int fd)
 {
 	struct netreq m;
-	int got;
+	int sock;
 	signal(SIGCHLD, SIG_IGN); /* they are not waited for */
 	for (;;) {
-		int r = netreq_read(fd, &m, &got);
-		if (got >= 0)
-			close(got);
+		int r = netreq_read(fd, &m, &sock);
 		if (r < 0 && r != -EBADMSG)
 			_exit(0);
 		if (r == 0 && m.kind == NETREQ_LOOKUP && fork() == 0)
-			look_up(fd, &m);
+			look_up(fd, &m, -1);
+		if (r == 0 && m.kind == NETREQ_LOOKUP && sock >= 0 && fork() == 0)
+			look_up(fd, &m, sock);
+		if (sock >= 0)
+			close(sock);
 	}
 }
 
@@ -195,6 +224,15 @@ static void reply_ready(void *ctx, bool readable, bool writable)
 	for (unsigned i = 0; r == 0 && i < LOOKUPS_MAX; i++) {
 		if (m.id == 0 || l->asked[i].id != m.id)
 			continue;
+		/* Of two failures the system's says more. */
+		if (m.result && --l->asked[i].left > 0 && m.value)
+			return;
+		if (m.result && l->asked[i].left > 0) {
+			l->asked[i].code = m.result;
+			return;
+		}
+		if (m.result && l->asked[i].code)
+			m.result = l->asked[i].code;
 		struct netreq reply = l->asked[i].req;
 		reply.result = m.addr_count || m.result ? error_of(m.result) : -ENOENT;
 		reply.addr_count = reply.result == 0 ? m.addr_count : 0;
@@ -235,7 +273,7 @@ int net_lookup_watch(struct net_lookup *l, struct loop *loop, net_lookup_fn done
 	return l->watch && l->timer ? 0 : -ENOMEM;
 }
 
-int net_lookup_ask(struct net_lookup *l, const struct netreq *req)
+int net_lookup_ask(struct net_lookup *l, const struct netreq *req, uint32_t mark)
 {
 	struct pollfd room = {.fd = l->fd, .events = POLLOUT};
 	unsigned i = 0;
@@ -249,11 +287,16 @@ int net_lookup_ask(struct net_lookup *l, const struct netreq *req)
 	if (++l->last_id == 0)
 		l->last_id = 1;
 	m.id = l->last_id;
-	int r = netreq_write(l->fd, &m, -1);
+	int sock = net_dns_socket(mark);
+	int r = netreq_write(l->fd, &m, sock);
+	if (sock >= 0)
+		close(sock);
 	if (r < 0)
 		return r;
-	l->asked[i] = (struct lookup){
-	    .id = m.id, .req = *req, .end_us = clock_now_us() + LOOKUP_US + USEC_PER_SEC};
+	l->asked[i] = (struct lookup){.id = m.id,
+				      .req = *req,
+				      .end_us = clock_now_us() + LOOKUP_US + USEC_PER_SEC,
+				      .left = sock >= 0 ? 2 : 1};
 	time_out(l);
 	return 0;
 }

@@ -21,8 +21,8 @@ void net_lookup_free(struct net_lookup *l, bool forget);
 /* Replies are given to done, in the loop. */
 typedef void (*net_lookup_fn)(void *ctx, struct netreq *reply);
 int net_lookup_watch(struct net_lookup *l, struct loop *loop, net_lookup_fn done, void *ctx);
-/* 0: done will be called for it; or -errno. */
-int net_lookup_ask(struct net_lookup *l, const struct netreq *req)
+/* 0: done will be called for it; or -errno.  Packets with the mark keep off the tunnel. */
+int net_lookup_ask(struct net_lookup *l, const struct netreq *req, uint32_t mark)
     __attribute__((warn_unused_result));
 
 #endif

@@ -184,6 +184,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	    .io = {.tun_read = tun_read, .tun_write = tun_write, .recv = receive, .send = send_all},
 	    .offload = true,
 	    .own_count = 2,
+	    .ike = true,
 	};
 	if (addr_parse("10.0.0.1", &c.own[0]) != 0 || addr_parse("fd00::1", &c.own[1]) != 0)
 		abort();
@@ -219,6 +220,12 @@ static void drain(void)
 	while ((e = fwd_event_next(fwd)) != NULL) {
 		assert(e->len <= FWD_EVENT_DATA_MAX);
 		fwd_event_done(fwd);
+	}
+	struct fwd_ike *m;
+	while ((m = fwd_ike_next(fwd)) != NULL) {
+		assert(m->len >= 28 && m->len < FWD_BUFFER_LEN);
+		memset(m->msg, 0, m->len);
+		fwd_ike_done(fwd);
 	}
 	rcu_quiescent_state();
 }

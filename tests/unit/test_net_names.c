@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* Names that net has looked up for the node, in a process apart; the file of name servers. */
+#include <assert.h>
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "base/mem.h"
+#include "daemon/net_dns.h"
 #include "daemon/net_lookup.h"
 #include "daemon/net_resolv.h"
 #include "netns.h"
+#include "wire/dns.h"
 
 #define ASKED_MAX 10
 
@@ -97,7 +103,7 @@ static void test_lookup(void **state)
 	wanted = ARRAY_LEN(table);
 	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
 		struct netreq r = request(table[i].name, 70 + i);
-		assert_int_equal(net_lookup_ask(l, &r), 0);
+		assert_int_equal(net_lookup_ask(l, &r, 0x534a), 0);
 	}
 	assert_int_equal(loop_run(loop), 0);
 	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -119,6 +125,138 @@ static void test_lookup(void **state)
 	config_free(cfg);
 }
 
+/* --- name servers, by a socket of our own */
+
+struct server {
+	const char *at;
+	/* what it says to A and to AAAA; NULL: that there is none, "": nothing at all */
+	const char *a, *aaaa;
+	bool other_id;
+	int fd;
+};
+
+static struct server *servers_now;
+static size_t server_count;
+
+static size_t make_answer(const struct server *s, uint8_t *msg, size_t len)
+{
+	bool aaaa = msg[len - 3] == DNS_AAAA;
+	const char *says = aaaa ? s->aaaa : s->a;
+	static const uint8_t head[10] = {0xc0, 12, 0, 0, 0, 1, 0, 0, 0, 60};
+	struct addr a;
+	msg[0] = (uint8_t)(msg[0] + s->other_id);
+	msg[2] |= 0x80;
+	if (!says)
+		return len;
+	assert(addr_parse(says, &a) == 0);
+	msg[7] = 1;
+	memcpy(msg + len, head, sizeof(head));
+	msg[len + 3] = aaaa ? DNS_AAAA : DNS_A;
+	msg[len + 10] = 0;
+	msg[len + 11] = (uint8_t)addr_len(&a);
+	memcpy(msg + len + 12, a.b, addr_len(&a));
+	return len + 12 + addr_len(&a);
+}
+
+static void *serve_names(void *arg)
+{
+	struct pollfd pfd[4];
+	(void)arg;
+	for (size_t i = 0; i < server_count; i++)
+		pfd[i] = (struct pollfd){.fd = servers_now[i].fd, .events = POLLIN};
+	while (poll(pfd, server_count, -1) > 0) {
+		for (size_t i = 0; i < server_count; i++) {
+			uint8_t msg[600];
+			struct sockaddr_storage ss;
+			socklen_t ss_len = sizeof(ss);
+			if (!pfd[i].revents)
+				continue;
+			ssize_t len =
+			    recvfrom(pfd[i].fd, msg, 500, 0, (struct sockaddr *)&ss, &ss_len);
+			if (len <= 0)
+				return NULL;
+			const struct server *s = &servers_now[i];
+			const char *says = msg[len - 3] == DNS_AAAA ? s->aaaa : s->a;
+			if (says && !says[0])
+				continue;
+			size_t n = make_answer(s, msg, (size_t)len);
+			(void)!sendto(pfd[i].fd, msg, n, 0, (struct sockaddr *)&ss, ss_len);
+		}
+	}
+	return NULL;
+}
+
+static size_t ask_them(struct server *servers, size_t n, struct addr *out)
+{
+	pthread_t thread;
+	struct addr at[4];
+	servers_now = servers;
+	server_count = n;
+	for (size_t i = 0; i < n; i++) {
+		struct sockaddr_storage ss;
+		struct endpoint e = {.port = 53};
+		assert_int_equal(addr_parse(servers[i].at, &e.addr), 0);
+		at[i] = e.addr;
+		socklen_t len = endpoint_to_sockaddr(&e, &ss);
+		servers[i].fd = socket(ss.ss_family, SOCK_DGRAM, 0);
+		assert_int_equal(bind(servers[i].fd, (struct sockaddr *)&ss, len), 0);
+	}
+	assert_int_equal(pthread_create(&thread, NULL, serve_names, NULL), 0);
+	int fd = net_dns_socket(0x534a), mark = 0;
+	socklen_t len = sizeof(mark);
+	assert_true(fd >= 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), 0);
+	assert_int_equal(mark, 0x534a);
+	size_t found = net_dns_ask(fd, at, n, "gw.example.net", out, 4);
+	close(fd);
+	for (size_t i = 0; i < n; i++)
+		shutdown(servers[i].fd, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	for (size_t i = 0; i < n; i++)
+		close(servers[i].fd);
+	return found;
+}
+
+static void test_name_servers(void **state)
+{
+	struct server both[] = {{"127.0.0.1", "203.0.113.7", "2001:db8::7", .fd = -1}};
+	struct server none[] = {{"127.0.0.1", NULL, NULL, .fd = -1}, {"::1", NULL, NULL, .fd = -1}};
+	struct server one[] = {{"127.0.0.1", "", "", .fd = -1},
+			       {"::1", "203.0.113.9", NULL, .fd = -1},
+			       {"127.0.0.2", "203.0.113.66", "2001:db8::66", true, -1}};
+	struct addr got[4], want;
+	(void)state;
+	assert_int_equal(ask_them(both, 1, got), 2);
+	/* Of several: one is silent, one lies about what it was asked. */
+	assert_int_equal(ask_them(one, 3, got), 1);
+	assert_int_equal(addr_parse("203.0.113.9", &want), 0);
+	assert_true(addr_equal(&got[0], &want));
+	usec_t before = clock_now_us();
+	assert_int_equal(ask_them(none, 2, got), 0);
+	assert_true(clock_now_us() - before < USEC_PER_SEC); /* all said no */
+	assert_int_equal(net_dns_ask(-1, got, 0, "gw.example.net", got, 4), 0);
+	assert_int_equal(net_dns_ask(-1, got, 1, "not a name", got, 4), 0);
+}
+
+static void test_name_server_file(void **state)
+{
+	char path[] = "/tmp/sojourn-test-XXXXXX";
+	struct addr got[NET_DNS_SERVERS_MAX];
+	char text[ADDR_TEXT_MAX];
+	int fd = mkstemp(path);
+	(void)state;
+	dprintf(fd, "# nameserver 192.0.2.9\nsearch example.net\nnameserver 192.0.2.1\n"
+		    "  nameserver\tfd00::53 # ours\nnameserver nonsense\nnameserver 192.0.2.3\n"
+		    "nameserver 192.0.2.4\n");
+	close(fd);
+	assert_int_equal(net_dns_servers(path, got), 3);
+	assert_string_equal(addr_format(&got[0], text), "192.0.2.1");
+	assert_string_equal(addr_format(&got[1], text), "fd00::53");
+	assert_string_equal(addr_format(&got[2], text), "192.0.2.3");
+	unlink(path);
+	assert_int_equal(net_dns_servers(path, got), 0);
+}
+
 /* So many at a time, and then again. */
 static void test_many(void **state)
 {
@@ -133,8 +271,8 @@ static void test_many(void **state)
 		wanted = 8;
 		struct netreq r = request("127.0.0.1", 0);
 		for (r.id = 1; r.id <= 8; r.id++)
-			assert_int_equal(net_lookup_ask(l, &r), 0);
-		assert_int_equal(net_lookup_ask(l, &r), -EBUSY);
+			assert_int_equal(net_lookup_ask(l, &r, 0x534a), 0);
+		assert_int_equal(net_lookup_ask(l, &r, 0x534a), -EBUSY);
 		assert_int_equal(loop_run(loop), 0);
 		for (uint32_t id = 1; id <= 8; id++)
 			assert_int_equal(reply_of(id)->addr_count, 1);
@@ -155,7 +293,7 @@ static void test_no_process(void **state)
 	struct netreq r = request("127.0.0.1", 1);
 	int result = 0;
 	for (int i = 0; i < 5000 && result >= 0; i++) {
-		result = net_lookup_ask(l, &r);
+		result = net_lookup_ask(l, &r, 0x534a);
 		if (result == -EBUSY)
 			result = 0;
 		usleep(1000);
@@ -223,10 +361,9 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_lookup),
-	    cmocka_unit_test(test_many),
-	    cmocka_unit_test(test_no_process),
-	    cmocka_unit_test(test_resolv),
+	    cmocka_unit_test(test_lookup),	     cmocka_unit_test(test_name_servers),
+	    cmocka_unit_test(test_name_server_file), cmocka_unit_test(test_many),
+	    cmocka_unit_test(test_no_process),	     cmocka_unit_test(test_resolv),
 	};
 	netns_enter();
 	return cmocka_run_group_tests(tests, set_up, tear_down);

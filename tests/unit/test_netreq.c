@@ -145,6 +145,10 @@ static void test_refuses_unsound_fields(void **state)
 	    {offsetof(struct netreq, gateway), 1, 16},
 	    {offsetof(struct netreq, interface), IF_NAMESIZE, 'a'},
 	    {offsetof(struct netreq, text), 160, 'a'},
+	    {offsetof(struct netreq, addr_count), 1, NETREQ_ADDRS_MAX + 1},
+	    {offsetof(struct netreq, addrs[0]), 1, 7},
+	    {offsetof(struct netreq, addrs[NETREQ_ADDRS_MAX - 1]), 1, 3},
+	    {offsetof(struct netreq, name), NETREQ_NAME_MAX, 'a'},
 	};
 	int fds[2], got;
 	(void)state;
