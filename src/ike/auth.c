@@ -157,7 +157,9 @@ void auth_begin_life(struct ike_sa *sa)
 	sa->since_us = e->now_us;
 	sa->rekey_at_us = peer->rekey_us ? e->now_us + sa_jitter(e, peer->rekey_us) : USEC_NEVER;
 	sa->liveness_at_us = peer->liveness_us ? e->now_us + peer->liveness_us : USEC_NEVER;
-	sa->end_at_us = USEC_NEVER;
+	/* One that nobody would rekey is closed (RFC 7296 2.8). */
+	sa->end_at_us =
+	    peer->rekey_us ? e->now_us + peer->rekey_us + peer->rekey_us / 2 : USEC_NEVER;
 	sa_schedule(sa);
 }
 

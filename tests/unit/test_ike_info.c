@@ -397,6 +397,25 @@ static void test_rekey_by_time(void **state)
 	rig_free(g);
 }
 
+/* The peer would not rekey it, again and again: it is not used for ever. */
+static void test_lifetime_ends(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	g->a.peer.rekey_us = 1000 * (usec_t)SEC;
+	rig_up(g);
+	rig_suites(SUITE_IKE, "chacha20poly1305-prfsha512-ecp521", &g->b.peer.ike);
+	rig_run(g, 1450 * (usec_t)SEC);
+	assert_int_equal(g->a.rekeys, 0);
+	assert_int_equal(g->a.downs, 0);
+	assert_int_equal(ike_count(g->a.e, IKE_SA_ESTABLISHED), 1);
+	rig_run(g, 51 * (usec_t)SEC);
+	assert_int_equal(g->a.downs, 1);
+	assert_string_equal(g->a.down_why, "lifetime ended");
+	assert_int_equal(g->b.downs, 1);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +438,7 @@ int main(void)
 	    cmocka_unit_test(test_liveness),
 	    cmocka_unit_test(test_keepalives),
 	    cmocka_unit_test(test_rekey_by_time),
+	    cmocka_unit_test(test_lifetime_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
