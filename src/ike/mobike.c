@@ -279,7 +279,7 @@ void mobike_take_request(struct ike_sa *sa, const struct inbound *in, struct ike
 	if (ike_find_notify(in->p, IKE_N_COOKIE2, &n) && n.len >= COOKIE2_MIN &&
 	    n.len <= COOKIE2_MAX)
 		ike_put_notify(b, IKE_N_COOKIE2, n.data, n.len);
-	if (!sa->mobike)
+	if (!sa->mobike || sa->state != IKE_SA_ESTABLISHED)
 		return;
 	take_additional(sa, in->p);
 	if (!sa->client && ike_find_notify(in->p, IKE_N_UPDATE_SA_ADDRESSES, &n))
