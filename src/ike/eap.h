@@ -33,8 +33,9 @@ struct eap_config {
 	const char *identity, *password;
 	/* client, EAP-TLS: the server's certificate must have this name; NULL: any of the CA's */
 	const char *server_name;
-	/* server: the password of a user (borrowed until the next call), NULL: unknown.  Called once
-	 * the user named himself; for EAP_TLS with the certificate's name, and non-NULL is "allowed".
+	/* server: the password of a user (borrowed until the next call), NULL: unknown.  Called
+	 * once the user named himself; for EAP_TLS with the certificate's name, and non-NULL is
+	 * "allowed".
 	 */
 	const char *(*password_of)(void *ctx, const char *user);
 	void *ctx;

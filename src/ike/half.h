@@ -25,7 +25,7 @@ struct half {
 	const struct kex_group *group;
 	uint8_t cookie[IKE_COOKIE_MAX];
 	uint8_t cookie_len;
-	uint8_t tries; /* how often it had to begin again */
+	uint8_t tries;	/* how often it had to begin again */
 	uint16_t error; /* initiator: a notify in the clear that nobody vouches for; 0 none */
 	struct ike_sk sk;
 	bool use_ppk;			      /* both sides said USE_PPK (RFC 8784) */

@@ -26,8 +26,8 @@ struct ike;
 struct ike_sa;
 struct ike_child;
 
-/* A way to the other side.  `sock` is the daemon's: which of its sockets.  natt: port 4500, with the
- * four zero octets before the message (added and removed by the daemon). */
+/* A way to the other side.  `sock` is the daemon's: which of its sockets.  natt: port 4500, with
+ * the four zero octets before the message (added and removed by the daemon). */
 struct ike_path {
 	struct endpoint local, remote;
 	uint32_t sock;
@@ -40,8 +40,8 @@ bool ike_path_equal(const struct ike_path *a, const struct ike_path *b);
 enum ike_auth { IKE_BY_PSK, IKE_BY_CERT, IKE_BY_EAP };
 
 struct ike_child_config {
-	struct suite_list esp, ah; /* ah.count 0: not offered and not accepted */
-	bool transport;		   /* ask for, or accept, transport mode */
+	struct suite_list esp, ah;	  /* ah.count 0: not offered and not accepted */
+	bool transport;			  /* ask for, or accept, transport mode */
 	struct ike_ts_list local, remote; /* policy; count 0 on a terminal: our assigned address /
 					   * everything; on a server: everything / theirs */
 	usec_t rekey_us, life_us; /* 0: never; rekeyed at rekey_us less up to a tenth at random */
@@ -61,8 +61,8 @@ struct ike_peer {
 	const struct cert_trust *trust;
 	bool rsa_pss;
 	/* EAP */
-	enum eap_method eap;	 /* as server or client */
-	struct eap_tls *eap_tls; /* EAP_TLS */
+	enum eap_method eap;			 /* as server or client */
+	struct eap_tls *eap_tls;		 /* EAP_TLS */
 	const char *eap_identity, *eap_password; /* client */
 	/* post-quantum PSK (RFC 8784) */
 	const char *ppk_id; /* NULL: none */
@@ -99,9 +99,9 @@ struct ike_sj_connection {
 /* With the response, whenever the request told a connection: how the registration ended, and what
  * a terminal needs for the next one. */
 struct ike_sj_registered {
-	uint8_t code;	     /* RFC 5944 reply codes; without connection->reg: 0 */
-	uint16_t lifetime_s; /* granted; 0: nothing was registered */
-	uint64_t time;	     /* the server's clock as an RFC 5944 timestamp */
+	uint8_t code;			      /* RFC 5944 reply codes; without connection->reg: 0 */
+	uint16_t lifetime_s;		      /* granted; 0: nothing was registered */
+	uint64_t time;			      /* the server's clock as an RFC 5944 timestamp */
 	struct addr home_agent4, home_agent6; /* inner; family 0: none */
 };
 
@@ -116,62 +116,66 @@ struct ike_child_up {
 	uint32_t spi_in, spi_out;
 	const struct alg *encr, *integ;
 	bool esn, transport;
-	bool udp;		     /* encapsulated */
+	bool udp;			 /* encapsulated */
 	const uint8_t *key_in, *key_out; /* as sa_config wants them; wiped after the call */
 	size_t key_len;
-	const struct ike_ts_list *local, *remote; /* ours, theirs; narrowed */
-	bool sojourn;		     /* the other side is a Sojourn */
+	const struct ike_ts_list *local, *remote;   /* ours, theirs; narrowed */
+	bool sojourn;				    /* the other side is a Sojourn */
 	const struct ike_sj_connection *connection; /* NULL: none was told */
 	struct ike_sj_registered *registered; /* responder: to be filled in when connection->reg;
 					       * initiator: what came back; NULL: nothing did */
-	void *user; /* initiator: what ike_child_create was given */
+	void *user;			      /* initiator: what ike_child_create was given */
 };
 
 /* --- callbacks */
 
 struct ike_ops {
 	void *ctx;
-	/* One datagram, without the non-ESP marker.  Not kept.  A NAT keepalive is one octet FF, which
-	 * goes without a marker. */
+	/* One datagram, without the non-ESP marker.  Not kept.  A NAT keepalive is one octet FF,
+	 * which goes without a marker. */
 	void (*send)(void *ctx, const struct ike_path *path, const uint8_t *msg, size_t len);
 	void (*random)(void *ctx, void *out, size_t len);
 	uint64_t (*wall_us)(void *ctx);
-	/* Responder: who may this be?  idr may be NULL.  eap: no AUTH came, it wants EAP.  NULL: nobody
-	 * (AUTHENTICATION_FAILED after a proof was asked all the same, so that names cannot be
-	 * guessed by time where that is cheap). */
+	/* Responder: who may this be?  idr may be NULL.  eap: no AUTH came, it wants EAP.  NULL:
+	 * nobody (AUTHENTICATION_FAILED after a proof was asked all the same, so that names cannot
+	 * be guessed by time where that is cheap). */
 	const struct ike_peer *(*find_peer)(void *ctx, const struct identity *idi,
 					    const struct identity *idr, bool eap,
 					    const struct ike_path *path);
 	/* Responder, before any identity is known: the proposals for this path. */
 	const struct suite_list *(*proposals)(void *ctx, const struct ike_path *path);
-	/* Optional (NULL).  Responder, before any identity is known: SHA-1 hashes of the CAs we believe
-	 * (cert_trust_hashes), for the CERTREQ of IKE_SA_INIT's response; octets written. */
+	/* Optional (NULL).  Responder, before any identity is known: SHA-1 hashes of the CAs we
+	 * believe (cert_trust_hashes), for the CERTREQ of IKE_SA_INIT's response; octets written.
+	 */
 	size_t (*authorities)(void *ctx, const struct ike_path *path, uint8_t *out, size_t room);
-	/* Optional (NULL).  Initiator: it goes on at port 4500 (RFC 7296 2.23); natt and both ports are
-	 * set in path already.  The daemon says by which socket, and other ports where it has them. */
+	/* Optional (NULL).  Initiator: it goes on at port 4500 (RFC 7296 2.23); natt and both ports
+	 * are set in path already.  The daemon says by which socket, and other ports where it has
+	 * them. */
 	void (*float_path)(void *ctx, struct ike_path *path);
 	/* EAP server: the peer that is this user, with its password where the method has one; NULL:
 	 * unknown.  Replaces the peer found before. */
 	const struct ike_peer *(*find_eap)(void *ctx, const struct ike_peer *generic,
 					   const char *user, const char **password);
-	/* Responder: addresses for a CP request.  Fills in `reply`; returns 0, or an error notify. */
+	/* Responder: addresses for a CP request.  Fills in `reply`; returns 0, or an error notify.
+	 */
 	uint16_t (*assign)(void *ctx, struct ike_sa *sa, const struct ike_cp *request,
 			   struct ike_cp *reply);
 	/* Initiator: what we were given. */
 	void (*assigned)(void *ctx, struct ike_sa *sa, const struct ike_cp *reply);
-	/* Optional (NULL).  Initiator: IKE_SA_INIT was answered; false ends the IKE SA without a word,
-	 * before it authenticates (another way was answered first). */
+	/* Optional (NULL).  Initiator: IKE_SA_INIT was answered; false ends the IKE SA without a
+	 * word, before it authenticates (another way was answered first). */
 	bool (*proceed)(void *ctx, struct ike_sa *sa);
 	/* Authenticated.  Before its first child comes up. */
 	void (*sa_up)(void *ctx, struct ike_sa *sa);
 	/* Gone, with its children (child_down was called for each).  why: for the log and
-	 * `sojourn ike`.  notify: the error that ended it, 0 none. Also for one that never came up. */
+	 * `sojourn ike`.  notify: the error that ended it, 0 none. Also for one that never came up.
+	 */
 	void (*sa_down)(void *ctx, struct ike_sa *sa, uint16_t notify, const char *why);
 	/* Rekeyed: fresh took over old's children and user pointer; old is going. */
 	void (*sa_rekeyed)(void *ctx, struct ike_sa *old, struct ike_sa *fresh);
-	/* The other side is somewhere else now (MOBIKE, or an authenticated newer packet from a NAT's
-	 * new port): the paths of its children follow (standard peers).  Also when the other side took
-	 * our own move: what is known of NATs may be new. */
+	/* The other side is somewhere else now (MOBIKE, or an authenticated newer packet from a
+	 * NAT's new port): the paths of its children follow (standard peers).  Also when the other
+	 * side took our own move: what is known of NATs may be new. */
 	void (*sa_moved)(void *ctx, struct ike_sa *sa, const struct ike_path *path);
 	/* A fresh SPI for an inbound child SA, not in use (>= 256). */
 	uint32_t (*new_spi)(void *ctx, uint8_t protocol);
@@ -183,7 +187,8 @@ struct ike_ops {
 	void (*child_down)(void *ctx, struct ike_child *child, const char *why);
 	/* An ike_child_create that failed. */
 	void (*child_failed)(void *ctx, struct ike_sa *sa, void *user, uint16_t notify);
-	/* Optional (NULL).  MOBIKE: where else we can be reached (RFC 4555 3.6); returns the count. */
+	/* Optional (NULL).  MOBIKE: where else we can be reached (RFC 4555 3.6); returns the count.
+	 */
 	uint8_t (*addresses)(void *ctx, const struct ike_sa *sa, struct addr *out, uint8_t room);
 	/* Of the whole IKE SA's children; for liveness. */
 	usec_t (*heard_us)(void *ctx, struct ike_sa *sa);
@@ -192,17 +197,17 @@ struct ike_ops {
 };
 
 struct ike_config {
-	uint32_t half_open_max;	   /* more are refused by age: the oldest goes; default 4096 */
-	uint32_t half_open_cookie; /* cookies from here; default 64 */
+	uint32_t half_open_max;	     /* more are refused by age: the oldest goes; default 4096 */
+	uint32_t half_open_cookie;   /* cookies from here; default 64 */
 	uint32_t half_open_per_addr; /* of one remote address; default 16 */
-	usec_t half_open_us;	   /* it lives so long; default 30 s */
-	usec_t retransmit_us;	   /* first; default 500 ms, doubling up to 8 s */
-	uint8_t retransmits;	   /* then the peer is dead; default 7 */
-	usec_t answer_kept_us;	   /* a response is kept for retransmissions; default 60 s */
-	uint16_t fragment_len;	   /* IKE message bytes in one fragment's datagram; default 1280
-				    * less headers (1232) */
-	uint32_t sas_max;	   /* of IKE SAs; default 1,000,000 */
-	bool wireshark;		   /* ops.keys is called */
+	usec_t half_open_us;	     /* it lives so long; default 30 s */
+	usec_t retransmit_us;	     /* first; default 500 ms, doubling up to 8 s */
+	uint8_t retransmits;	     /* then the peer is dead; default 7 */
+	usec_t answer_kept_us;	     /* a response is kept for retransmissions; default 60 s */
+	uint16_t fragment_len;	     /* IKE message bytes in one fragment's datagram; default 1280
+				      * less headers (1232) */
+	uint32_t sas_max;	     /* of IKE SAs; default 1,000,000 */
+	bool wireshark;		     /* ops.keys is called */
 };
 void ike_config_defaults(struct ike_config *cfg);
 
@@ -244,9 +249,9 @@ void ike_peer_gone(struct ike *e, const struct ike_peer *peer, usec_t now_us);
 /* --- looking */
 
 enum ike_sa_state {
-	IKE_SA_CONNECTING,  /* IKE_SA_INIT and IKE_AUTH */
+	IKE_SA_CONNECTING, /* IKE_SA_INIT and IKE_AUTH */
 	IKE_SA_ESTABLISHED,
-	IKE_SA_REKEYED,	    /* a fresh one took over; waits for its delete */
+	IKE_SA_REKEYED, /* a fresh one took over; waits for its delete */
 	IKE_SA_CLOSING,
 };
 const char *ike_sa_state_text(enum ike_sa_state s);
@@ -260,7 +265,7 @@ bool ike_sa_is_sojourn(const struct ike_sa *sa); /* both sides said so */
 bool ike_sa_has_mobike(const struct ike_sa *sa);
 /* Its child SAs are encapsulated in UDP; after sa_moved this is so for all that it has. */
 bool ike_sa_is_udp(const struct ike_sa *sa);
-bool ike_sa_nat_here(const struct ike_sa *sa);	/* we are behind one */
+bool ike_sa_nat_here(const struct ike_sa *sa); /* we are behind one */
 bool ike_sa_nat_there(const struct ike_sa *sa);
 const struct ike_path *ike_sa_path(const struct ike_sa *sa);
 const struct identity *ike_sa_local_id(const struct ike_sa *sa);

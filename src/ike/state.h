@@ -17,10 +17,10 @@
  * request of the peer's goes to the row that fits (row->request), which writes the response.
  * Handlers decode into locals, check everything, then change.
  *
- * Reentrance.  While a datagram, a deadline or a wish is handled (ike->depth > 0), a wish that comes
- * from a callback only queues its task; the task runs, and an IKE SA that was to be closed at once
- * ends, when the outermost event is over.  So an IKE SA never goes under a handler that did not end
- * it itself (outcome GONE), and the one buffer for messages being built is enough.
+ * Reentrance.  While a datagram, a deadline or a wish is handled (ike->depth > 0), a wish that
+ * comes from a callback only queues its task; the task runs, and an IKE SA that was to be closed at
+ * once ends, when the outermost event is over.  So an IKE SA never goes under a handler that did
+ * not end it itself (outcome GONE), and the one buffer for messages being built is enough.
  */
 #ifndef IKE_STATE_H
 #define IKE_STATE_H
@@ -41,8 +41,8 @@ enum task_kind {
 	TASK_CHILD_DELETE, /* INFORMATIONAL */
 	TASK_IKE_DELETE,
 	TASK_LIVENESS,
-	TASK_MOBIKE,	   /* UPDATE_SA_ADDRESSES */
-	TASK_ROUTABILITY,  /* COOKIE2 (RFC 4555 3.7) */
+	TASK_MOBIKE,	  /* UPDATE_SA_ADDRESSES */
+	TASK_ROUTABILITY, /* COOKIE2 (RFC 4555 3.7) */
 };
 #define TASK_KINDS (TASK_ROUTABILITY + 1)
 
@@ -56,9 +56,9 @@ struct task {
 	uint8_t cookie2[16];	 /* MOBIKE, ROUTABILITY */
 	bool cookie2_set;
 	bool nat_here, nat_there; /* ROUTABILITY: what the update told of its path */
-	usec_t not_before_us;	 /* after TEMPORARY_FAILURE */
-	uint8_t tries;		 /* of the whole exchange */
-	bool at_once;		 /* IKE_DELETE: told once, no answer is waited for */
+	usec_t not_before_us;	  /* after TEMPORARY_FAILURE */
+	uint8_t tries;		  /* of the whole exchange */
+	bool at_once;		  /* IKE_DELETE: told once, no answer is waited for */
 	char why[48];
 	struct task *next;
 };
@@ -68,14 +68,14 @@ struct negotiation {
 	struct kex *kex; /* NULL: none */
 	uint8_t nonce_i[IKE_NONCE_MAX], nonce_r[IKE_NONCE_MAX];
 	uint16_t nonce_i_len, nonce_r_len;
-	uint32_t spi_in;	 /* child: ours */
-	uint8_t ike_spi[IKE_SPI_LEN]; /* IKE rekey: ours */
+	uint32_t spi_in;	       /* child: ours */
+	uint8_t ike_spi[IKE_SPI_LEN];  /* IKE rekey: ours */
 	const struct kex_group *group; /* of kex; INVALID_KE_PAYLOAD asks for another */
-	uint32_t revoked_spi;	       /* the peer deleted it while its answer was on its way; 0 none */
-	bool no_ke;		       /* the peer makes child SAs only without key exchange */
-	struct ike_ts_list *ts;	       /* owned: [2], what we offered: local ones, remote ones */
-	/* A simultaneous rekey by the peer that we answered while ours was out: what it made, and the
-	 * lowest of its two nonces (RFC 7296 2.8.1).  Cleared when it is resolved. */
+	uint32_t revoked_spi;	/* the peer deleted it while its answer was on its way; 0 none */
+	bool no_ke;		/* the peer makes child SAs only without key exchange */
+	struct ike_ts_list *ts; /* owned: [2], what we offered: local ones, remote ones */
+	/* A simultaneous rekey by the peer that we answered while ours was out: what it made, and
+	 * the lowest of its two nonces (RFC 7296 2.8.1).  Cleared when it is resolved. */
 	struct ike_child *rival_child;
 	struct ike_sa *rival_sa;
 	uint8_t rival_nonce[IKE_NONCE_MAX];
@@ -104,30 +104,30 @@ struct ike_child {
 	bool told;     /* child_up took it; else it is only there to be deleted */
 	uint32_t spi_in, spi_out;
 	struct suite suite;
-	struct ike_ts *ts;		   /* owned: local ones, then remote ones */
-	uint8_t ts_local, ts_remote;	   /* counts */
+	struct ike_ts *ts;			  /* owned: local ones, then remote ones */
+	uint8_t ts_local, ts_remote;		  /* counts */
 	struct ike_child *replaces, *replaced_by; /* borrowed; NULL when the other is gone */
-	usec_t rekey_at_us, end_at_us; /* USEC_NEVER */
+	usec_t rekey_at_us, end_at_us;		  /* USEC_NEVER */
 };
 
 /* --- IKE SAs */
 
-struct sent_message { /* a request or a response as it went out */
-	uint8_t *bytes;	    /* owned: all fragments one after the other */
+struct sent_message {	/* a request or a response as it went out */
+	uint8_t *bytes; /* owned: all fragments one after the other */
 	uint32_t len;
-	uint16_t *lens;	    /* owned, of each fragment; NULL: one */
-	uint16_t count;	    /* 0: nothing kept */
+	uint16_t *lens; /* owned, of each fragment; NULL: one */
+	uint16_t count; /* 0: nothing kept */
 };
 
 struct half; /* half.h: what only IKE_SA_INIT and IKE_AUTH need */
 
 struct ike_sa {
-	struct ike_sa *next, *prev;	  /* all of them */
-	struct hash_link by_spi;	  /* ours */
-	struct hash_link by_id;		  /* of the other side; once established */
+	struct ike_sa *next, *prev; /* all of them */
+	struct hash_link by_spi;    /* ours */
+	struct hash_link by_id;	    /* of the other side; once established */
 	struct hash_link by_peer;
-	struct heap_item deadline;	  /* next thing to do by time */
-	struct ike_sa *run_next;	  /* waits for the end of the event under way */
+	struct heap_item deadline; /* next thing to do by time */
+	struct ike_sa *run_next;   /* waits for the end of the event under way */
 	bool run_waits;
 	bool silent;  /* told as gone already: stays only to answer a repeated request */
 	bool rekeyed; /* another took over: its end is told to nobody */
@@ -148,8 +148,8 @@ struct ike_sa {
 	struct identity *local_id, *remote_id; /* owned */
 	char *eap_identity;		       /* owned; NULL none */
 	/* the window: one request each way */
-	uint32_t next_id;     /* of our next request */
-	uint32_t expected_id; /* of the peer's next request */
+	uint32_t next_id;	     /* of our next request */
+	uint32_t expected_id;	     /* of the peer's next request */
 	struct sent_message request; /* ours that is out */
 	usec_t request_at_us;	     /* next retransmission; USEC_NEVER: none out */
 	uint8_t request_tries;
@@ -159,12 +159,12 @@ struct ike_sa {
 	struct task *tasks;	      /* the first is under way when request.count > 0 */
 	struct half *half;	      /* until established */
 	struct ike_child *children;
-	struct ike_sa *replaced_by, *replaces; /* rekey; NULL */
+	struct ike_sa *replaced_by, *replaces;	 /* rekey; NULL */
 	usec_t since_us, rekey_at_us, end_at_us; /* end: half open, closing, replaced */
 	usec_t heard_us;			 /* last authenticated message */
 	usec_t sent_us;				 /* last message, for keepalives */
 	usec_t liveness_at_us;
-	uint32_t hash_algorithms; /* the peer's, RFC 7427; 0: none told */
+	uint32_t hash_algorithms;  /* the peer's, RFC 7427; 0: none told */
 	uint32_t moved_message_id; /* of the newest request that told an address (MOBIKE) */
 	bool moved_any;
 	/* MOBIKE: what else the peer told of its addresses */
@@ -180,9 +180,9 @@ struct ike {
 	struct ike_ops ops;
 	const struct log *log;
 	struct ike_counters counters;
-	usec_t now_us; /* of the event being handled */
-	unsigned depth; /* of events being handled */
-	struct ike_sa *run;	/* what waits for the end of the event */
+	usec_t now_us;	    /* of the event being handled */
+	unsigned depth;	    /* of events being handled */
+	struct ike_sa *run; /* what waits for the end of the event */
 	struct ike_sa *sas;
 	size_t sa_count, counts[IKE_SA_CLOSING + 1];
 	struct hash by_spi, by_id, by_peer;
@@ -192,15 +192,15 @@ struct ike {
 	struct half *half_first, *half_last;
 	size_t half_open;
 	struct hash half_by_addr;
-	size_t silent;		 /* IKE SAs that only answer again */
-	size_t reassembly_bytes; /* of fragments from peers without a proof yet */
+	size_t silent;		      /* IKE SAs that only answer again */
+	size_t reassembly_bytes;      /* of fragments from peers without a proof yet */
 	uint8_t cookie_secret[2][32]; /* by version & 1 */
 	usec_t cookie_since_us;
 	uint8_t cookie_version; /* 0: none made yet */
 	struct log_limit log_limit, error_limit;
 	uint16_t fail_notify; /* sa_fail */
 	char fail_why[128];
-	uint8_t out[IKE_MESSAGE_MAX]; /* a message being built */
+	uint8_t out[IKE_MESSAGE_MAX];  /* a message being built */
 	uint8_t open[IKE_MESSAGE_MAX]; /* a message put together from fragments */
 };
 
@@ -217,11 +217,11 @@ struct inbound {
 };
 
 enum outcome {
-	DONE,	  /* request: the response is written; response: the task ended */
-	AGAIN,	  /* response: build the next request of the same task */
-	RETRY,	  /* response: the task stays in the queue until not_before_us */
-	IGNORED,  /* response: as if it had not come (IKE_SA_INIT: nobody vouches for it) */
-	GONE,	  /* the IKE SA is gone */
+	DONE,	   /* request: the response is written; response: the task ended */
+	AGAIN,	   /* response: build the next request of the same task */
+	RETRY,	   /* response: the task stays in the queue until not_before_us */
+	IGNORED,   /* response: as if it had not come (IKE_SA_INIT: nobody vouches for it) */
+	GONE,	   /* the IKE SA is gone */
 	SA_FAILED, /* request: send the response (an error notify, say), then the IKE SA goes;
 		    * response: it goes.  sa_fail says why */
 };
@@ -229,8 +229,9 @@ enum outcome {
 struct row {
 	const char *story; /* "child SA rekeyed by the peer" */
 	enum ike_exchange exchange;
-	enum task_kind task;	 /* ours: build and response */
-	bool (*fits)(const struct ike_sa *sa, const struct inbound *in); /* requests; NULL: always */
+	enum task_kind task; /* ours: build and response */
+	bool (*fits)(const struct ike_sa *sa,
+		     const struct inbound *in); /* requests; NULL: always */
 	uint64_t required, allowed; /* payload types as bits (type - 32); SA..EAP; others that are
 				     * known are ignored, a missing one is INVALID_SYNTAX */
 	/* Writes the request; false: nothing to send, the task ends. */
@@ -273,7 +274,8 @@ void sa_log(const struct ike_sa *sa, enum log_level level, const char *fmt, ...)
 usec_t sa_jitter(struct ike *e, usec_t span_us);
 
 /* --- task.c */
-/* Queues behind what is there (at_front: next) and sends at once when nothing is out. t is taken. */
+/* Queues behind what is there (at_front: next) and sends at once when nothing is out. t is taken.
+ */
 struct task *task_new(enum task_kind kind);
 void task_free(struct task *t);
 void task_queue(struct ike_sa *sa, struct task *t, bool at_front);
@@ -305,8 +307,8 @@ void message_forget_request(struct ike_sa *sa);
 void sent_clear(struct sent_message *m);
 
 /* --- fragment.c (RFC 7383) */
-/* One authentic fragment that was wanted; `next` is its next-payload octet.  True: it was the last one missing; the payloads are in engine->open,
- * *len octets, the first of type *first. */
+/* One authentic fragment that was wanted; `next` is its next-payload octet.  True: it was the last
+ * one missing; the payloads are in engine->open, *len octets, the first of type *first. */
 bool fragment_take(struct ike_sa *sa, const struct ike_header *h, const struct ike_fragment *f,
 		   uint8_t next, const uint8_t *inner, size_t inner_len, uint8_t *first,
 		   size_t *len);
@@ -338,9 +340,8 @@ bool proposal_accept(enum suite_use use, const struct suite_list *ours,
 		     const struct ike_proposals *came, bool groups, uint8_t spi_len,
 		     struct proposal_choice *out);
 /* Responder: what was chosen, with our SPI. */
-void proposal_put_choice(struct ike_builder *b, enum suite_use use,
-			 const struct proposal_choice *c, bool groups, const void *spi,
-			 uint8_t spi_len);
+void proposal_put_choice(struct ike_builder *b, enum suite_use use, const struct proposal_choice *c,
+			 bool groups, const void *spi, uint8_t spi_len);
 
 /* --- init.c, half.c, keys.c; auth.c's rows are in half.h */
 /* A request of IKE_SA_INIT from a stranger: may make an IKE SA. */
@@ -360,9 +361,9 @@ int keys_derive(struct ike_sa *sa, const struct ike_sa *old, const uint8_t *shar
 		size_t shared_len, const uint8_t *ni, size_t ni_len, const uint8_t *nr,
 		size_t nr_len, struct ike_sk *sk) __attribute__((warn_unused_result));
 /* KEYMAT of a child (2.17), encryption then integrity, for us out and in. */
-int keys_child(const struct ike_sa *sa, const struct suite *s, bool we_began,
-	       const uint8_t *shared, size_t shared_len, const uint8_t *ni, size_t ni_len,
-	       const uint8_t *nr, size_t nr_len, uint8_t *key_out, uint8_t *key_in, size_t key_len)
+int keys_child(const struct ike_sa *sa, const struct suite *s, bool we_began, const uint8_t *shared,
+	       size_t shared_len, const uint8_t *ni, size_t ni_len, const uint8_t *nr,
+	       size_t nr_len, uint8_t *key_out, uint8_t *key_in, size_t key_len)
     __attribute__((warn_unused_result));
 void keys_tell(struct ike_sa *sa); /* to ops.keys, when allowed */
 /* SHA-1(SPIi | SPIr | address | port) (2.23). */
@@ -394,7 +395,8 @@ uint16_t child_answer(struct ike_sa *sa, struct negotiation *neg, bool auth,
 		      struct ike_builder *b, struct ike_child **made);
 void child_end(struct ike_child *c, const char *why); /* child_down, out of the list, freed */
 struct ike_child *child_by_spi_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
-/* A delete of a child SA that is not there: it may be the one that an answer on its way will name. */
+/* A delete of a child SA that is not there: it may be the one that an answer on its way will name.
+ */
 void child_revoke(struct ike_sa *sa, uint32_t spi_out);
 struct ike_child *child_by_spi_in(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
 /* Begins rekeys and deletes that are due (sa_schedule looks when). */
@@ -421,7 +423,8 @@ bool info_deletes_ike(const struct inbound *in);
 
 /* --- mobike.c */
 extern const struct row mobike_row_update, mobike_row_routability;
-/* Part of info_row_request: takes the notifies of RFC 4555 in a request, writes what answers them. */
+/* Part of info_row_request: takes the notifies of RFC 4555 in a request, writes what answers them.
+ */
 void mobike_take_request(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b);
 /* In IKE_AUTH: MOBIKE_SUPPORTED and our additional addresses / the peer's. */
 void mobike_put_auth(struct ike_sa *sa, struct ike_builder *b);

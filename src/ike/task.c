@@ -153,8 +153,8 @@ static bool task_send(struct ike_sa *sa, struct task *t)
 	if (!row->build(sa, t, &b))
 		return false;
 	size_t len = ike_builder_finish(&b);
-	if (b.w.failed ||
-	    !message_send(sa, task_path(sa, t), row->exchange, false, sa->next_id, b.first, e->out, len)) {
+	if (b.w.failed || !message_send(sa, task_path(sa, t), row->exchange, false, sa->next_id,
+					b.first, e->out, len)) {
 		if (row->abandoned)
 			row->abandoned(sa, t, 0);
 		return false;
