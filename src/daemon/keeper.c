@@ -666,6 +666,8 @@ void keeper_care_ofs(struct keeper *k, const struct care_of *list, size_t count,
 		k->care_ofs[i] = list[i];
 	snprintf(k->cause, sizeof k->cause, "%s", cause ? cause : "");
 	k->cause_us = at_us;
+	if (k->line && !k->care_of_count)
+		ike_sa_hold(k->engine, k->line->sa, true, now_us);
 	/* First the IKE SA, so that what the mover wants is asked for on a way that is there. */
 	follow_binding(k, now_us);
 	if (k->mover)
@@ -673,6 +675,8 @@ void keeper_care_ofs(struct keeper *k, const struct care_of *list, size_t count,
 	follow_binding(k, now_us);
 	if (k->line && !k->line->sojourn)
 		gateway_care_ofs(k, now_us);
+	if (k->line && k->care_of_count)
+		ike_sa_hold(k->engine, k->line->sa, false, now_us);
 	seeker_care_ofs(k, now_us);
 }
 

@@ -243,6 +243,9 @@ void ike_sa_probe(struct ike *e, struct ike_sa *sa, usec_t now_us);
  * between two Sojourns the IKE SA follows the binding. */
 void ike_sa_move(struct ike *e, struct ike_sa *sa, const struct ike_path *path, bool tell,
 		 usec_t now_us);
+/* While there is no way to the other side at all: nothing is sent again, and its silence says
+ * nothing.  ike_sa_move, then off, goes on. */
+void ike_sa_hold(struct ike *e, struct ike_sa *sa, bool on, usec_t now_us);
 /* Every IKE SA of a peer ends (at_once), then the peer is forgotten. */
 void ike_peer_gone(struct ike *e, const struct ike_peer *peer, usec_t now_us);
 

@@ -184,8 +184,8 @@ static void liveness_tick(struct ike_sa *sa, usec_t now_us)
 	usec_t heard = e->ops.heard_us ? e->ops.heard_us(e->ops.ctx, sa) : 0;
 	if (sa->heard_us > heard)
 		heard = sa->heard_us;
-	if (heard + span > now_us) {
-		sa->liveness_at_us = heard + span;
+	if (heard + span > now_us || sa->held) {
+		sa->liveness_at_us = (sa->held ? now_us : heard) + span;
 		return;
 	}
 	/* A request that is out asks already. */

@@ -179,6 +179,11 @@ bool message_send(struct ike_sa *sa, const struct ike_path *path, enum ike_excha
 bool message_retransmit(struct ike_sa *sa)
 {
 	struct ike *e = sa->engine;
+	if (sa->held) {
+		sa->request_tries = 0;
+		sa->request_at_us = e->now_us + RETRANSMIT_MAX_US;
+		return true;
+	}
 	if (sa->request_tries >= e->cfg.retransmits) {
 		uint16_t error = sa->half ? sa->half->error : 0;
 		e->counters.dead_peers++;

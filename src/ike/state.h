@@ -129,6 +129,7 @@ struct ike_sa {
 	struct heap_item deadline; /* next thing to do by time */
 	struct ike_sa *run_next;   /* waits for the end of the event under way */
 	bool run_waits;
+	bool held;    /* there is no way to the other side */
 	bool silent;  /* told as gone already: stays only to answer a repeated request */
 	bool rekeyed; /* another took over: its end is told to nobody */
 	void *user;

@@ -110,6 +110,18 @@ void ike_sa_close(struct ike *e, struct ike_sa *sa, const char *why, bool at_onc
 	engine_leave(e);
 }
 
+void ike_sa_hold(struct ike *e, struct ike_sa *sa, bool on, usec_t now_us)
+{
+	if (sa->silent || sa->held == on)
+		return;
+	engine_enter(e, now_us);
+	sa->held = on;
+	if (!on && sa->request.count)
+		(void)message_retransmit(sa);
+	sa_schedule(sa);
+	engine_leave(e);
+}
+
 void ike_sa_probe(struct ike *e, struct ike_sa *sa, usec_t now_us)
 {
 	if (sa->silent || sa->state != IKE_SA_ESTABLISHED || sa->request.count ||

@@ -416,6 +416,42 @@ static void test_lifetime_ends(void **state)
 	rig_free(g);
 }
 
+static bool lose_all(struct rig *g, struct rig_datagram *d)
+{
+	(void)g;
+	(void)d;
+	return false;
+}
+
+/* Ten minutes without a network are no reason to end anything. */
+static void test_hold(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	g->a.peer.liveness_us = 20 * (usec_t)SEC;
+	rig_up(g);
+	g->hook = lose_all;
+	ike_sa_hold(g->a.e, g->a.sa, true, g->now_us);
+	assert_int_equal(ike_child_create(g->a.e, g->a.sa, NULL, NULL, g->now_us), 0);
+	unsigned sent = g->sent;
+	rig_run(g, 600 * (usec_t)SEC);
+	assert_in_range(g->sent - sent, 0, 1);
+	assert_int_equal(g->a.downs, 0);
+	/* The way is there again: what was asked for comes at once. */
+	g->hook = NULL;
+	ike_sa_hold(g->a.e, g->a.sa, false, g->now_us);
+	rig_run(g, 3 * WIRE_US);
+	assert_int_equal(rig_up_count(&g->a), 2);
+	rig_settle(g);
+	rig_check(g);
+	/* Without being held it ends. */
+	g->hook = lose_all;
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	rig_run(g, 600 * (usec_t)SEC);
+	assert_int_equal(g->a.downs, 1);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +472,7 @@ int main(void)
 	    cmocka_unit_test(test_initial_contact_of_a_liar),
 	    cmocka_unit_test(test_probe),
 	    cmocka_unit_test(test_liveness),
+	    cmocka_unit_test(test_hold),
 	    cmocka_unit_test(test_keepalives),
 	    cmocka_unit_test(test_rekey_by_time),
 	    cmocka_unit_test(test_lifetime_ends),
