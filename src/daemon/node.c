@@ -19,6 +19,7 @@
 #include "daemon/control.h"
 #include "daemon/node_engine.h"
 #include "daemon/role.h"
+#include "ike/eap.h"
 #include "platform/priv.h"
 #include "wire/esp.h"
 #include "wire/ip.h"
@@ -474,6 +475,7 @@ int node_main(struct config *cfg, const struct net_start *start, const struct lo
 		goto fail;
 	}
 	crypto_warm_up();
+	eap_warm_up();
 	if (priv_enter_node(&priv, &err) < 0)
 		goto fail;
 	if (pktio_start(n->pktio, n->fwd) < 0) {

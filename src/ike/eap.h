@@ -24,6 +24,13 @@ struct eap_tls;
 struct eap_tls *eap_tls_new(const void *cert, size_t cert_len, const void *key, size_t key_len,
 			    const void *ca, size_t ca_len, bool server, struct err *err);
 void eap_tls_free(struct eap_tls *t);
+/* As cert_trust_add_crl and cert_trust_require_crl.  0, or -1 with err. */
+int eap_tls_add_crl(struct eap_tls *t, const void *crl, size_t len, struct err *err)
+    __attribute__((warn_unused_result));
+void eap_tls_require_crl(struct eap_tls *t, bool strict);
+/* Loads what the methods load lazily, by a conversation of each with itself; before the process is
+ * confined. */
+void eap_warm_up(void);
 
 struct eap_config {
 	bool server;
@@ -33,10 +40,12 @@ struct eap_config {
 	const char *identity, *password;
 	/* client, EAP-TLS: the server's certificate must have this name; NULL: any of the CA's */
 	const char *server_name;
+	uint64_t wall_us; /* EAP_TLS: the time for the certificates' */
 	/* server: the password of a user (borrowed until the next call), NULL: unknown.  Called
 	 * once the user named himself; for EAP_TLS with the certificate's name, and non-NULL is
-	 * "allowed".
-	 */
+	 * "allowed". It has several names: each is asked for until one is allowed, the one the
+	 * client gave for its identity first.  EAP_MSCHAPV2: nobody has the empty password, and
+	 * "DOMAIN\user" is asked for as "user" too. */
 	const char *(*password_of)(void *ctx, const char *user);
 	void *ctx;
 	void (*random)(void *ctx, void *out, size_t len);
@@ -46,8 +55,10 @@ struct eap_config {
 enum eap_status { EAP_GOES_ON, EAP_SUCCESS, EAP_FAILURE };
 
 struct eap;
-struct eap *eap_new(const struct eap_config *cfg); /* copied, but what it borrows */
-void eap_free(struct eap *e);			   /* wipes */
+/* cfg: copied, but what it borrows.  NULL: something of it is missing, or the library lacks what
+ * the method needs. */
+struct eap *eap_new(const struct eap_config *cfg);
+void eap_free(struct eap *e); /* wipes */
 /* Server: its first packet (an identity request).  Returns its length. */
 size_t eap_begin(struct eap *e, uint8_t out[EAP_PACKET_MAX]);
 /* One packet from the other side; *out_len is what to send (0: nothing).  The server's last packet

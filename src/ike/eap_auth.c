@@ -54,6 +54,7 @@ bool eap_auth_begin(struct ike_sa *sa)
 	    .server = true,
 	    .method = sa->peer->eap,
 	    .tls = sa->peer->eap_tls,
+	    .wall_us = sa->engine->ops.wall_us(sa->engine->ops.ctx),
 	    .password_of = password_of,
 	    .ctx = sa,
 	    .random = engine_random,
@@ -116,6 +117,7 @@ static bool client_begin(struct ike_sa *sa)
 	    .tls = sa->peer->eap_tls,
 	    .identity = sa->peer->eap_identity,
 	    .password = sa->peer->eap_password,
+	    .wall_us = sa->engine->ops.wall_us(sa->engine->ops.ctx),
 	    .random = engine_random,
 	    .random_ctx = sa->engine,
 	};
