@@ -82,12 +82,17 @@ static int read_crl(struct config_reading *r, cfg_t *ike, struct config_credenti
 				   "crl-required without crl would refuse every certificate; write "
 				   "crl = PATH");
 	for (unsigned k = 0; (i = config_field_at(ike, "crl", k)); k++) {
+		if (k == ARRAY_LEN(r->crl))
+			return config_fail(r, i->line, "more than %zu in crl; a file may hold many",
+					   ARRAY_LEN(r->crl));
 		const struct config_file *f = config_value_file(r, "crl", i, false);
 		if (!f)
 			return -1;
 		if (cert_trust_add_crl(c->trust, f->data, f->len, &why) < 0)
 			return config_fail(r, i->line, "crl: %s", why.text);
+		r->crl[r->crl_count++] = f;
 	}
+	r->crl_required = required;
 	if (required)
 		cert_trust_require_crl(c->trust, true);
 	return 0;
@@ -100,11 +105,48 @@ int config_credentials_read(struct config_reading *r, cfg_t *ike, struct config_
 	return read_crl(r, ike, c);
 }
 
+/* The CAs' files one after the other, which PEM allows. */
+static int join_ca(struct config_reading *r, int line, char **out, size_t *len)
+{
+	for (unsigned k = 0; k < r->ca_count; k++) {
+		if (r->ca_count > 1 && !strstr(r->ca[k]->data, "-----BEGIN"))
+			return config_fail(r, line,
+					   "auth = eap-tls with several CAs takes them as PEM; "
+					   "convert them: openssl x509 -inform der");
+		*len += r->ca[k]->len + 1;
+	}
+	*out = mem_zalloc(*len + 1);
+	*len = 0;
+	for (unsigned k = 0; k < r->ca_count; k++) {
+		if (k)
+			(*out)[(*len)++] = '\n';
+		memcpy(*out + *len, r->ca[k]->data, r->ca[k]->len);
+		*len += r->ca[k]->len;
+	}
+	return 0;
+}
+
 int config_credentials_eap_tls(struct config_reading *r, int line, struct config_credentials *c)
 {
-	(void)c;
-	return config_fail(r, line,
-			   "auth = eap-tls is not in this build; write auth = certificate");
+	char *ca CLEANUP_FREE = NULL;
+	struct err why = {""};
+	size_t len = 0;
+
+	if (c->eap_tls)
+		return 0;
+	if (join_ca(r, line, &ca, &len) < 0)
+		return -1;
+	c->eap_tls =
+	    eap_tls_new(r->certificate->data, r->certificate->len, r->private_key->data,
+			r->private_key->len, ca, len, r->cfg->role == ROLE_HOME_SERVER, &why);
+	if (!c->eap_tls)
+		return config_fail(r, line, "auth = eap-tls: %s", why.text);
+	for (unsigned k = 0; k < r->crl_count; k++) {
+		if (eap_tls_add_crl(c->eap_tls, r->crl[k]->data, r->crl[k]->len, &why) < 0)
+			return config_fail(r, line, "auth = eap-tls: crl: %s", why.text);
+	}
+	eap_tls_require_crl(c->eap_tls, r->crl_required);
+	return 0;
 }
 
 struct config_credentials *config_credentials_ref(struct config_credentials *c)
@@ -120,6 +162,7 @@ void config_credentials_unref(struct config_credentials *c)
 		struct config_credentials *before = c->before;
 		cert_own_free(c->own);
 		cert_trust_free(c->trust);
+		eap_tls_free(c->eap_tls);
 		free(c);
 		c = before;
 	}

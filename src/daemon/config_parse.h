@@ -41,6 +41,9 @@ struct config_reading {
 	const struct config_file *certificate, *private_key;
 	const struct config_file *ca[CONFIG_LIST_MAX];
 	unsigned ca_count;
+	const struct config_file *crl[CONFIG_LIST_MAX];
+	unsigned crl_count;
+	bool crl_required;
 };
 
 /* "path:line: text".  -1. */

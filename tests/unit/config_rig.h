@@ -139,6 +139,7 @@ static inline int rig_setup(void **state)
 
 	write_text("ca.pem", pki_cert_pem(&ca), 0644);
 	write_text("open-ca.pem", pki_cert_pem(&ca), 0666);
+	write_text("ca.der", pki_cert_der(&ca), 0644);
 	write_text("ca.crl", pki_crl_pem(&ca, &crl), 0644);
 	write_text("alice.pem", pki_cert_pem(&alice), 0644);
 	write_text("alice.key", pki_key_pem(&alice), 0600);
@@ -160,10 +161,10 @@ static inline int rig_setup(void **state)
 
 static inline int rig_teardown(void **state)
 {
-	static const char *const names[] = {"ca.pem",	   "open-ca.pem", "ca.crl",  "alice.pem",
-					    "alice.key",   "open.key",	  "vpn.pem", "vpn.key",
-					    "rsa.pem",	   "rsa.key",	  "secret",  "password",
-					    "open-secret", "two-lines",	  "t.conf"};
+	static const char *const names[] = {"ca.der",	 "ca.pem",	"open-ca.pem", "ca.crl",
+					    "alice.pem", "alice.key",	"open.key",    "vpn.pem",
+					    "vpn.key",	 "rsa.pem",	"rsa.key",     "secret",
+					    "password",	 "open-secret", "two-lines",   "t.conf"};
 	char path[128];
 
 	(void)state;

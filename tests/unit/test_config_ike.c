@@ -123,6 +123,8 @@ static const struct bad bad_proofs[] = {
     {TC("crl = \"@/ca.pem\""), 4, "crl: "},
     {TC("crl-required = yes"), 4, "crl-required without crl"},
     {TP("crl = \"@/ca.crl\""), 4, "crl without ca"},
+    {T(VPN CERT "ca = { \"@/ca.pem\", \"@/ca.der\" } auth = eap-tls eap-identity = alice"), 2,
+     "takes them as PEM"},
     {TC("id = \"bob@example.org\""), 4, "id is not in the certificate"},
     {TC("rsa-pss = yes"), 4, "without a certificate of RSA"},
     {TP("ppk-id = p1"), 4, "ppk-id without ppk"},

@@ -55,8 +55,9 @@ static void test_terminal_defaults(void **state)
 	assert_int_equal(p->peer.child.life_us, 4500 * (usec_t)USEC_PER_SEC);
 	assert_int_equal(p->peer.liveness_us, 30 * (usec_t)USEC_PER_SEC);
 	assert_int_equal(p->peer.keepalive_us, 20 * (usec_t)USEC_PER_SEC);
-	assert_true(p->peer.mobike && p->peer.fragmentation && p->peer.childless);
+	assert_true(p->peer.mobike && p->peer.fragmentation);
 	assert_true(p->peer.sojourn && p->peer.force_udp && p->peer.request_addresses);
+	assert_false(p->peer.childless); /* it has a connection to make */
 	assert_false(p->peer.child.transport || p->peer.child.require_pfs);
 	assert_false(p->peer.send_cert || p->peer.send_certreq || p->peer.ppk_required);
 	assert_null(p->peer.ppk_id);
@@ -183,6 +184,16 @@ static void test_certificates(void **state)
 	config_free(c);
 
 	c = load_good(
+	    T(VPN CERT CA
+	      "auth = eap-tls eap-identity = alice crl = \"@/ca.crl\" crl-required = yes"));
+	p = &c->terminals->peer->peer;
+	assert_int_equal(p->eap, EAP_TLS);
+	assert_string_equal(p->eap_identity, "alice");
+	assert_non_null(p->eap_tls);
+	assert_int_equal(p->remote_auth, IKE_BY_CERT);
+	config_free(c);
+
+	c = load_good(
 	    T(VPN "certificate = \"@/rsa.pem\" private-key = \"@/rsa.key\" rsa-pss = yes " CA));
 	assert_true(c->terminals->peer->peer.rsa_pss);
 	config_free(c);
@@ -202,7 +213,8 @@ static void test_certificates(void **state)
 	"proposals = \"aes256-sha384-ecp384\" liveness = 7 }\n"                                    \
 	"terminal bob { id = \"bob@example.org\" pool = lab auth = eap-mschapv2 password = "       \
 	"\"" PASS "\" }\n"                                                                         \
-	"terminal fleet { id = \"*.fleet.example.org\" pool = main }\n"
+	"terminal fleet { id = \"*.fleet.example.org\" pool = main }\n"                            \
+	"terminal carol { eap-identity = carol auth = eap-tls pool = main }\n"
 
 static void check_range(const struct config_range *g, const char *from, const char *to)
 {
@@ -215,7 +227,8 @@ static void check_range(const struct config_range *g, const char *from, const ch
 static void test_server_values(void **state)
 {
 	struct config *c = load_good(SERVER_FULL);
-	const struct config_terminal *alice = c->terminals, *bob = alice->next, *fleet = bob->next;
+	const struct config_terminal *alice = c->terminals, *bob = alice->next, *fleet = bob->next,
+				     *carol = fleet->next;
 	const struct config_pool *main_pool = c->pools, *lab = main_pool->next;
 
 	(void)state;
@@ -243,6 +256,7 @@ static void test_server_values(void **state)
 	assert_int_equal(p->ike.count, 1);
 	assert_int_equal(p->liveness_us, 7 * (usec_t)USEC_PER_SEC);
 	assert_false(p->request_addresses || p->force_udp || alice->peer->is_pattern);
+	assert_true(p->childless);
 	assert_null(alice->pool);
 	assert_int_equal(p->child.local.count, 3); /* subnets, home agents */
 
@@ -258,6 +272,13 @@ static void test_server_values(void **state)
 	assert_true(fleet->peer->is_pattern);
 	assert_int_equal(p->remote_auth, IKE_BY_CERT);
 	assert_ptr_equal(fleet->pool, main_pool);
+
+	p = &carol->peer->peer;
+	assert_int_equal(p->remote_id->type, IDENTITY_NONE);
+	assert_false(carol->peer->is_pattern);
+	assert_int_equal(p->eap, EAP_TLS);
+	assert_non_null(p->eap_tls);
+	assert_null(carol->next);
 
 	p = &c->ike->eap->peer;
 	assert_int_equal(p->remote_auth, IKE_BY_EAP);
@@ -431,7 +452,7 @@ static void test_peer_equal(void **state)
 	    TP("keepalive = 60"),
 	    TP("mobike = no"),
 	    TP("fragmentation = no"),
-	    TP("childless = no"),
+	    TP("childless = yes"),
 	    TP("sojourn = no"),
 	    TP("encapsulation = auto"),
 	    TP("mode = transport"),
