@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import pathlib
+import subprocess
 from typing import Any
 
 import world as w
@@ -21,6 +23,13 @@ class Options:
     home6: bool = False                # an IPv6 home address too
     networks: tuple[str, ...] = tuple(NETWORKS)
     generation: dict[str, int] = dataclasses.field(default_factory=dict)  # network -> other keys
+    ike: str = ""                      # "psk" or "cert": keys by IKEv2, not from the configuration
+    spares: int = 2
+    places: bool = True                # the terminal's configuration names its networks
+    by_name: bool = False              # the home server by its name, not by its addresses
+    ike_lines: tuple[str, ...] = ()    # of the terminal's section ike
+    server_ike_lines: tuple[str, ...] = ()
+    fleet: bool = False                # one entry with a pattern and a pool, for every terminal
     terminal_lines: tuple[str, ...] = ()
     server_lines: tuple[str, ...] = ()
 
@@ -90,6 +99,74 @@ def registration_spi(terminal: w.Terminal) -> int:
     return 256 + terminal.index
 
 
+# -- IKEv2 -----------------------------------------------------------------------------------------
+
+SERVER_ID = "vpn.sojourn.test"
+
+
+def terminal_id(terminal: w.Terminal) -> str:
+    return f"{terminal.name}@sojourn.test"
+
+
+def ike_secret(terminal: w.Terminal) -> str:
+    return key(f"{terminal.name} ike", 32).hex()
+
+
+def openssl(directory: pathlib.Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+def certificates(world: w.World) -> pathlib.Path:
+    """A CA and a certificate for the home server and each terminal, as a person would make them."""
+    directory = world.dir / "pki"
+    if directory.exists():
+        return directory
+    directory.mkdir(mode=0o700)
+    make_key = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"]
+    openssl(directory, *make_key, "ca.key")
+    openssl(directory, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=Sojourn tests", "-days", "7",
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", "ca.pem")
+    names = {"hs": f"DNS:{SERVER_ID}"} | {t.name: f"email:{terminal_id(t)}" for t in world.terminals}
+    for name, subject in names.items():
+        openssl(directory, *make_key, f"{name}.key")
+        openssl(directory, "req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")
+        (directory / f"{name}.ext").write_text(f"subjectAltName={subject}\nkeyUsage=digitalSignature\n")
+        openssl(directory, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-days", "7", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    for path in directory.iterdir():
+        path.chmod(0o600)
+    return directory
+
+
+def credentials(world: w.World, name: str, options: Options) -> list[str]:
+    """Who proves itself by a certificate."""
+    pki = certificates(world)
+    return [f'certificate = "{pki / name}.pem"', f'private-key = "{pki / name}.key"', f'ca = "{pki}/ca.pem"']
+
+
+def terminal_ike(world: w.World, terminal: w.Terminal, options: Options) -> list[str]:
+    servers = [SERVER_ID] if options.by_name else [w.HOME_SERVER4, w.HOME_SERVER6]
+    lines = [f"server = {quoted(servers)}", f'id = "{terminal_id(terminal)}"', f'server-id = "{SERVER_ID}"',
+             f"spares = {options.spares}"]
+    lines += credentials(world, terminal.name, options) if options.ike == "cert" else \
+        [f'secret = "0x{ike_secret(terminal)}"']
+    blocks = ["ike {\n" + indented("\n".join([*lines, *options.ike_lines])) + "\n}"]
+    if options.places:
+        blocks += [f'connection {n} {{\n    interface = "{w.INTERFACES[n]}"\n}}' for n in options.networks]
+    return blocks
+
+
+def server_ike(world: w.World, options: Options) -> list[str]:
+    lines = [f'id = "{SERVER_ID}"']
+    if options.ike == "cert":
+        lines += credentials(world, "hs", options)
+    blocks = ["ike {\n" + indented("\n".join([*lines, *options.server_ike_lines])) + "\n}"]
+    if options.fleet:
+        blocks.append('pool fleet {\n    address = { "10.1.0.192/28", "fd00:1::f00:0/124" }\n'
+                      f'    dns = {{ "{w.HOST_X4}", "{w.HOST_X6}" }}\n}}')
+    return blocks
+
+
 def indented(text: str) -> str:
     return "\n".join("    " + line for line in text.splitlines())
 
@@ -97,18 +174,23 @@ def indented(text: str) -> str:
 def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str:
     agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 else [])
     routes = ["10.1.0.0/24"] + (["fd00:1::/64"] if options.home6 else [])
-    lines = [
-        'role = "terminal"',
-        f'name = "{terminal.name}"',
-        f'control = "{world.daemon(terminal.node).socket}"',
+    configured = [] if options.ike else [
         f"home-address = {quoted(homes(terminal, options))}",
         f"home-agent = {quoted(agents)}",
         f"registration-spi = {registration_spi(terminal)}",
         f"registration-key = {hex_key(registration_key(terminal))}",
+    ]
+    connections = terminal_ike(world, terminal, options) if options.ike else \
+        [p.block(True) for p in pairs(terminal, options)]
+    lines = [
+        'role = "terminal"',
+        f'name = "{terminal.name}"',
+        f'control = "{world.daemon(terminal.node).socket}"',
+        *configured,
         f"routes = {quoted(routes)}",
         *options.terminal_lines,
         'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}',
-        *(p.block(True) for p in pairs(terminal, options)),
+        *connections,
     ]
     return "\n".join(lines) + "\n"
 
@@ -122,15 +204,22 @@ def server_text(world: w.World, options: Options) -> str:
         'home-link = "eth1"',
         f"home-agent = {quoted(agents)}",
         *options.server_lines,
+        *(server_ike(world, options) if options.ike else []),
     ]
+    if options.fleet:
+        return "\n".join([*lines, 'terminal fleet {\n    id = "*@sojourn.test"\n    pool = "fleet"\n}']) + "\n"
     for terminal in world.terminals:
         inner = [
             f"home-address = {quoted(homes(terminal, options))}",
-            f"registration-spi = {registration_spi(terminal)}",
-            f"registration-key = {hex_key(registration_key(terminal))}",
             f'policy = "{options.policy}"',
-            *(p.block(False) for p in pairs(terminal, options)),
         ]
+        if options.ike:
+            inner.append(f'id = "{terminal_id(terminal)}"')
+            inner += [f'secret = "0x{ike_secret(terminal)}"'] if options.ike == "psk" else []
+        else:
+            inner += [f"registration-spi = {registration_spi(terminal)}",
+                      f"registration-key = {hex_key(registration_key(terminal))}",
+                      *(p.block(False) for p in pairs(terminal, options))]
         lines.append(f"terminal {terminal.name} {{\n" + indented("\n".join(inner)) + "\n}")
     return "\n".join(lines) + "\n"
 

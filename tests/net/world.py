@@ -661,6 +661,18 @@ class World:
     def download(self, url: str, bytes_per_s: float | None, terminal: Terminal = ALICE, source: str = "") -> Download:
         return Download(self, terminal.node, source or terminal.home4, url, bytes_per_s)
 
+    @contextlib.contextmanager
+    def hosts(self, node: str, text: str) -> Iterator[None]:
+        """What names stand for on a node, to be set before a program starts there: `ip netns exec`
+        puts this file over /etc/hosts."""
+        directory = pathlib.Path("/etc/netns") / self.ns(node)
+        directory.mkdir(parents=True)
+        try:
+            (directory / "hosts").write_text(text)
+            yield
+        finally:
+            shutil.rmtree(directory)
+
     # -- Sojourn -----------------------------------------------------------------------------------
 
     def daemon(self, node: str) -> Daemon:
@@ -680,9 +692,13 @@ class World:
         server, client = self.daemon("hs"), self.daemon(terminal.node)
 
         def agreed() -> bool:
+            """The names are each node's own; the SPIs say that it is one connection."""
             bindings = [b for b in server.ask("bindings")["bindings"] if b["terminal"] == terminal.name]
+            theirs = {c["name"]: c["spi_in"] for c in server.ask("connections")["connections"]
+                      if c["terminal"] == terminal.name}
             return (client.active() == [name] and bool(bindings)
-                    and all(b["connections"] == [name] for b in bindings))
+                    and all([theirs.get(c) for c in b["connections"]] == [client.connection(name)["spi_out"]]
+                            for b in bindings))
         wait_for(agreed, timeout, f"{name} is active on {terminal.node} and the home server")
 
     def wait_home(self, timeout: float = 10) -> None:
