@@ -656,6 +656,15 @@ void keeper_rekey(struct keeper *k, struct conn *conn, usec_t now_us)
 		ike_child_rekey(k->engine, t->child, now_us);
 }
 
+void keeper_expired(struct keeper *k, struct conn *conn, usec_t now_us)
+{
+	struct tended *t = tended_of(k->line, conn);
+	if (!t || t->ending)
+		return;
+	t->ending = true;
+	ike_child_delete(k->engine, t->child, "spent", now_us);
+}
+
 /* --- care-of addresses, servers, wishes of a person */
 
 void keeper_care_ofs(struct keeper *k, const struct care_of *list, size_t count, const char *cause,

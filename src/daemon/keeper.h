@@ -125,6 +125,8 @@ int keeper_spare_taken(struct keeper *k, struct conn *conn, const struct care_of
 void keeper_activated(struct keeper *k, usec_t now_us);
 /* A connection's lifetime is nearly spent: its child SA is rekeyed. */
 void keeper_rekey(struct keeper *k, struct conn *conn, usec_t now_us);
+/* It is spent: its child SA ends, and what it served wants another. */
+void keeper_expired(struct keeper *k, struct conn *conn, usec_t now_us);
 
 enum keeper_state { KEEPER_DOWN, KEEPER_SEEKING, KEEPER_UP };
 const char *keeper_state_text(enum keeper_state s);

@@ -283,6 +283,8 @@ static void terminal_expired(struct node *n, struct conn *c)
 {
 	if (terminal_of(n)->mover)
 		mover_remove(terminal_of(n)->mover, c, clock_now_us());
+	if (terminal_of(n)->keeper)
+		keeper_expired(terminal_of(n)->keeper, c, clock_now_us());
 }
 
 /* Rekeyed: the same connections by their fresh SAs. */
@@ -293,6 +295,14 @@ static void terminal_out_changed(struct node *n, struct conn *c)
 		terminal_activate_nothing(n);
 	else
 		publish_routes(n);
+}
+
+static void terminal_rekey_wanted(struct node *n, struct conn *c, bool outbound)
+{
+	const struct terminal *t = terminal_of(n);
+	(void)outbound;
+	if (t->keeper)
+		keeper_rekey(t->keeper, c, clock_now_us());
 }
 
 static void terminal_sweep(struct node *n, struct conn *c, usec_t now)
@@ -519,6 +529,7 @@ const struct role role_terminal = {
     .sweep = terminal_sweep,
     .expired = terminal_expired,
     .out_changed = terminal_out_changed,
+    .rekey_wanted = terminal_rekey_wanted,
     .tick = terminal_tick,
     .reload = terminal_reload,
     .status = terminal_status,
