@@ -159,7 +159,8 @@ static inline enum eap_status rig_give(struct eap *e, const uint8_t *packet, siz
 {
 	uint8_t *copy = malloc(len ? len : 1);
 	PKI_NEED(copy);
-	memcpy(copy, packet, len);
+	if (len)
+		memcpy(copy, packet, len);
 	enum eap_status s = eap_input(e, len ? copy : NULL, len, out, out_len);
 	free(copy);
 	return s;
