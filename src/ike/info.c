@@ -67,17 +67,15 @@ const struct row info_row_ike_delete = {
 
 static bool liveness_build(struct ike_sa *sa, struct task *t, struct ike_builder *b)
 {
-	(void)sa;
 	(void)t;
-	(void)b; /* empty: that it comes back is all */
+	mobike_put_liveness(sa, b);
 	return true;
 }
 
 static enum outcome liveness_response(struct ike_sa *sa, struct task *t, const struct inbound *in)
 {
-	(void)sa;
 	(void)t;
-	(void)in;
+	mobike_take_liveness(sa, in);
 	return DONE;
 }
 

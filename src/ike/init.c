@@ -536,6 +536,7 @@ static void answered(struct ike_sa *sa, const struct inbound *in)
 	sa->fragmentation &= sa->peer->fragmentation;
 	h->use_ppk &= sa->peer->ppk_id != NULL;
 	if (nat_detect(sa, in->p, &sa->path, &sa->nat_here, &sa->nat_there)) {
+		mobike_take_init(sa, in->p);
 		sa->udp = sa->nat_here || sa->nat_there || sa->peer->force_udp;
 		float_path(sa);
 	}

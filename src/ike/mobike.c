@@ -107,6 +107,40 @@ void mobike_take_auth(struct ike_sa *sa, const struct ike_payloads *p)
 
 /* --- client */
 
+/* Our address as the server tells it; false: it is the one told before, or none is told. */
+static bool take_seen(struct ike_sa *sa, const struct ike_payloads *p)
+{
+	struct ike_notify n;
+	if (!ike_find_notify(p, IKE_N_NAT_DETECTION_DESTINATION_IP, &n) ||
+	    n.len != sizeof(sa->seen_at) || memcmp(sa->seen_at, n.data, n.len) == 0)
+		return false;
+	memcpy(sa->seen_at, n.data, n.len);
+	return true;
+}
+
+void mobike_take_init(struct ike_sa *sa, const struct ike_payloads *p)
+{
+	(void)take_seen(sa, p);
+}
+
+/* A NAT that forgot us gives us another port, which only the server can see. */
+void mobike_put_liveness(const struct ike_sa *sa, struct ike_builder *b)
+{
+	if (sa->mobike && sa->client && sa->nat_here && !sa->sojourn)
+		nat_put(sa, &sa->path, b);
+}
+
+void mobike_take_liveness(struct ike_sa *sa, const struct inbound *in)
+{
+	if (!sa->mobike || !sa->client || !sa->nat_here || sa->sojourn || !take_seen(sa, in->p))
+		return;
+	for (const struct task *t = sa->tasks; t; t = t->next)
+		if (t->kind == TASK_MOBIKE)
+			return;
+	sa_log(sa, LOG_LEVEL_INFO, "the NAT gives another address");
+	task_queue(sa, task_new(TASK_MOBIKE), true);
+}
+
 void ike_sa_move(struct ike *e, struct ike_sa *sa, const struct ike_path *path, bool tell,
 		 usec_t now_us)
 {
@@ -150,6 +184,7 @@ static enum outcome update_response(struct ike_sa *sa, struct task *t, const str
 	/* Overtaken by another move: the update that waits is about that one. */
 	if (!ike_path_equal(&t->path, &sa->path))
 		return DONE;
+	(void)take_seen(sa, in->p);
 	if (nat_detect(sa, in->p, &t->path, &here, &there))
 		set_nat(sa, here, there);
 	say_moved(sa);

@@ -168,6 +168,9 @@ struct ike_sa {
 	uint32_t hash_algorithms;  /* the peer's, RFC 7427; 0: none told */
 	uint32_t moved_message_id; /* of the newest request that told an address (MOBIKE) */
 	bool moved_any;
+	/* MOBIKE, client: our address as the server last saw it (NAT_DETECTION_DESTINATION_IP's
+	 * hash, which is another one under other SPIs); 0 not told */
+	uint8_t seen_at[20];
 	/* MOBIKE: what else the peer told of its addresses */
 	uint8_t additional_count;
 	struct addr *additional; /* owned */
@@ -426,6 +429,11 @@ bool info_deletes_ike(const struct inbound *in);
 extern const struct row mobike_row_update, mobike_row_routability;
 /* Part of info_row_request: takes the notifies of RFC 4555 in a request, writes what answers them.
  */
+/* What a liveness check asks and learns beside that the peer lives: whether a NAT has given us
+ * another address (RFC 4555 3.8). */
+void mobike_take_init(struct ike_sa *sa, const struct ike_payloads *p);
+void mobike_put_liveness(const struct ike_sa *sa, struct ike_builder *b);
+void mobike_take_liveness(struct ike_sa *sa, const struct inbound *in);
 void mobike_take_request(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b);
 /* In IKE_AUTH: MOBIKE_SUPPORTED and our additional addresses / the peer's. */
 void mobike_put_auth(struct ike_sa *sa, struct ike_builder *b);

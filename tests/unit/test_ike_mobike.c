@@ -150,6 +150,44 @@ static void behind_a_nat(void **state)
 	rig_free(g);
 }
 
+/* RFC 4555 3.8: a liveness check sees that the NAT gave another address, and an update tells it. */
+static void nat_that_forgets(void **state)
+{
+	(void)state;
+	struct rig *g = mobile_rig(true, true);
+	g->nat = true;
+	g->nat_port = 1000;
+	rig_up(g);
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	rig_settle(g);
+	/* IKE_SA_INIT's answer saw the mapping of port 500. */
+	rig_ladder_is(g, "a:INFO b:INFO' a:INFO b:INFO'");
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	rig_settle(g);
+	rig_ladder_is(g, "a:INFO b:INFO'");
+	g->nat_port = 2000;
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	rig_settle(g);
+	rig_ladder_is(g, "a:INFO b:INFO' a:INFO b:INFO' b:INFO a:INFO'");
+	assert_int_equal(ike_sa_path(g->b.sa)->remote.port, 6500);
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	rig_settle(g);
+	rig_ladder_is(g, "a:INFO b:INFO'");
+	/* Under the SPIs of a rekeyed IKE SA nothing is known: told once. */
+	ike_sa_rekey(g->b.e, g->b.sa, g->now_us);
+	rig_settle(g);
+	g->nat_port = 3000;
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	rig_settle(g);
+	assert_int_equal(ike_sa_path(g->b.sa)->remote.port, 7500);
+	/* The server's check asks nothing of the kind. */
+	g->ladder[0] = '\0';
+	ike_sa_probe(g->b.e, g->b.sa, g->now_us);
+	rig_settle(g);
+	rig_ladder_is(g, "b:INFO a:INFO'");
+	rig_free(g);
+}
+
 /* RFC 7296 2.23: without MOBIKE the side that is not behind a NAT follows the other one. */
 static void followed_without_mobike(void **state)
 {
@@ -543,6 +581,7 @@ int main(void)
 	    cmocka_unit_test(to_ipv6_and_back),
 	    cmocka_unit_test(only_the_client_moves),
 	    cmocka_unit_test(behind_a_nat),
+	    cmocka_unit_test(nat_that_forgets),
 	    cmocka_unit_test(followed_without_mobike),
 	    cmocka_unit_test(not_followed),
 	    cmocka_unit_test(nothing_is_sent_there_before),
