@@ -46,9 +46,11 @@ void gateway_child_up(struct keeper *k, struct tended *t, usec_t now_us)
 
 void gateway_gone(struct keeper *k, struct conn *c)
 {
-	if (k->line && k->line->conn == c)
-		k->line->conn = NULL;
-	k->ops.activate(k->ops.ctx, NULL);
+	struct line *l = k->line;
+	if (l && l->conn == c)
+		l->conn = NULL;
+	/* The one of an older line leaves the newer one's in use. */
+	k->ops.activate(k->ops.ctx, l ? l->conn : NULL);
 }
 
 static void move_to(struct keeper *k, const struct care_of *at, enum move_kind kind,

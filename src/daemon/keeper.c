@@ -20,11 +20,12 @@
 #include "base/mem.h"
 #include "daemon/keeper_state.h"
 
-#define SILENT_US     (1500 * USEC_PER_MS) /* nothing answers: another line is sought */
-#define NO_MORE_US    (60 * USEC_PER_SEC)  /* the server makes no more children */
-#define WISH_AGAIN_US (5 * USEC_PER_SEC)
-#define SHORT_LINE_US (10 * USEC_PER_SEC)
-#define LOOK_US	      (500 * USEC_PER_MS)
+#define SILENT_US      (1500 * USEC_PER_MS) /* nothing answers: another line is sought */
+#define NO_MORE_US     (60 * USEC_PER_SEC)  /* the server makes no more children */
+#define WISH_AGAIN_US  (5 * USEC_PER_SEC)
+#define CHILD_AGAIN_US USEC_PER_SEC /* the only child SA was deleted by the server */
+#define SHORT_LINE_US  (10 * USEC_PER_SEC)
+#define LOOK_US	       (500 * USEC_PER_MS)
 
 /* --- names and preferences */
 
@@ -555,6 +556,8 @@ void keeper_child_down(struct keeper *k, struct ike_child *child, const char *wh
 	}
 	log_info(k->log, "keeper: connection ended connection=%s reason=\"%s\"", c->name, why);
 	tended_remove(k, l, t, now_us);
+	if (!l->sojourn && !l->tended && l->wish_after_us < now_us + CHILD_AGAIN_US)
+		l->wish_after_us = now_us + CHILD_AGAIN_US;
 }
 
 void keeper_child_failed(struct keeper *k, struct ike_sa *sa, void *user, uint16_t notify,
@@ -795,6 +798,11 @@ static void watch_silence(struct keeper *k, usec_t now_us)
 static usec_t line_tick(struct keeper *k, usec_t now_us)
 {
 	struct line *l = k->line;
+	if (!l->sojourn && l->peer && !l->tended && !l->wishes && l->wish_after_us) {
+		if (now_us < l->wish_after_us)
+			return l->wish_after_us;
+		wish_make(k, &l->way.at, false, now_us);
+	}
 	if (!l->sojourn)
 		return gateway_tick(k, now_us);
 	if (!l->peer)

@@ -305,11 +305,14 @@ static void put_idr(const struct ike_sa *sa, struct ike_builder *b)
 		ike_put_typed(b, IKE_PAYLOAD_IDR, id->type, id->data, id->len);
 }
 
-/* No other IKE SA with this peer: whatever it still has is of a life before (RFC 7296 2.4). */
+/* No other IKE SA with this peer: whatever it still has is of a life before (RFC 7296 2.4).  One
+ * that cannot follow us to where we begin this one does not count: it may not even be told of its
+ * end, and its addresses are to be this one's. */
 static bool is_initial(const struct ike_sa *sa)
 {
 	for (struct ike_sa *o = ike_sa_first(sa->engine); o; o = ike_sa_next(o))
-		if (o != sa && o->peer == sa->peer && o->state == IKE_SA_ESTABLISHED)
+		if (o != sa && o->peer == sa->peer && o->state == IKE_SA_ESTABLISHED &&
+		    (o->mobike || o->sojourn || ike_path_equal(&o->path, &sa->path)))
 			return false;
 	return true;
 }
