@@ -268,8 +268,11 @@ static bool set_rules(struct eap_tls *t)
 {
 	int verify_mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 
+	/* Nobody renegotiates here, so a server that does not know RFC 5746 (strongSwan's) is no
+	 * worse. */
 	SSL_CTX_set_options(t->ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-					SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+					SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+					SSL_OP_LEGACY_SERVER_CONNECT);
 	SSL_CTX_set_session_cache_mode(t->ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_security_level(t->ssl, SECURITY_LEVEL);
 	SSL_CTX_set_verify(t->ssl, verify_mode, NULL);
