@@ -25,7 +25,8 @@ import subprocess
 
 from conftest import ns_exec, sh
 
-CLIENT, ROUTER, GATEWAY = "sj-k-client", "sj-k-router", "sj-k-gateway"
+TAG = os.environ.get("SOJOURN_TAG", "k")
+CLIENT, ROUTER, GATEWAY = (f"sj-{TAG}-{n}" for n in ("client", "router", "gateway"))
 WAYS = {  # interface: addresses of the client's end and the router's, with bits
     "open": [("198.51.100.2", "198.51.100.1", 24), ("2001:db8:a::2", "2001:db8:a::1", 64)],
     "nat": [("192.168.77.2", "192.168.77.1", 24)],

@@ -27,11 +27,21 @@ class Proof:
     key: str = ""       # of the certificate (pki.KEYS)
     scheme: str = ""    # the signature scheme, as strongSwan names it
 
-    @property
-    def strongswan(self):
+    def strongswan(self, mine):
+        """Its own proof charon makes by the scheme that is told; of others it takes every scheme."""
         if self.by == "cert":
-            return f"ike:{self.scheme}" if self.scheme else "pubkey"
+            return f"ike:{self.scheme}" if self.scheme and mine else "pubkey"
         return self.by
+
+    @property
+    def logged(self):
+        """As charon names what it has verified; the hash of RSA is the signer's choice."""
+        if self.by != "cert":
+            return {"psk": "pre-shared key"}.get(self.by, "EAP")
+        if self.key.startswith("rsa"):
+            return "RSA_EMSA_PSS_SHA2_" if "pss" in self.scheme else "RSA_EMSA_PKCS1_SHA2_"
+        return {"ecdsa256": "ECDSA_WITH_SHA256_DER", "ecdsa384": "ECDSA_WITH_SHA384_DER",
+                "ecdsa521": "ECDSA_WITH_SHA512_DER", "ed25519": "ED25519"}[self.key]
 
 
 PSK = Proof("psk")
@@ -173,8 +183,8 @@ def secrets(case, name):
     return f"secrets {{\n{text}}}\n"
 
 
-def proof_lines(proof, who, leaf):
-    lines = [f"auth = {proof.strongswan}", f"id = {who}"]
+def proof_lines(proof, who, leaf, mine):
+    lines = [f"auth = {proof.strongswan(mine)}", f"id = {who}"]
     if leaf:
         lines.append(f"certs = {leaf.cert.name}")
     return lines
@@ -184,12 +194,12 @@ def strongswan_client(case, credentials, name="net", remote=GW4, lines=(), child
                       vips="0.0.0.0, ::", children=None):
     """`lines` go into the connection, `child_lines` into its children (name: selectors there)."""
     children = children or {name: f"{INSIDE4}, {INSIDE6}"}
-    local = proof_lines(case.client, CLIENT_ID, credentials.client)
+    local = proof_lines(case.client, CLIENT_ID, credentials.client, True)
     if case.client.by.startswith("eap"):
         local.append(f"eap_id = {EAP_USER if case.client.by == 'eap-mschapv2' else CLIENT_ID}")
         if case.client.by == "eap-tls":
             local.append(f"aaa_id = {GATEWAY_ID}")
-    remote_lines = proof_lines(case.gateway, GATEWAY_ID, None)
+    remote_lines = proof_lines(case.gateway, GATEWAY_ID, None, False)
     return f"""connections {{
     {name} {{
         version = 2
@@ -216,8 +226,8 @@ def strongswan_client(case, credentials, name="net", remote=GW4, lines=(), child
 
 def strongswan_gateway(case, credentials, name="net", lines=(), child_lines=(),
                        local=f"{GW4}, {GW6}", remote_lines=(), inside=(X4, X6)):
-    local_proof = proof_lines(case.gateway, GATEWAY_ID, credentials.gateway)
-    remote_proof = proof_lines(case.client, CLIENT_ID, None)
+    local_proof = proof_lines(case.gateway, GATEWAY_ID, credentials.gateway, True)
+    remote_proof = proof_lines(case.client, CLIENT_ID, None, False)
     if case.client.by.startswith("eap"):
         remote_proof.append("eap_id = %any")
     return f"""connections {{

@@ -6,7 +6,6 @@ numbers nor both families in one SA: AES-CBC with HMAC-SHA-2-512 and IPv4 inside
 """
 import os
 import re
-import shutil
 from pathlib import Path
 
 from conftest import wait_for

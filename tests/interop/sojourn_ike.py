@@ -112,12 +112,16 @@ def terminal_text(case, credentials, server=GW4, ike_lines=(), crls=(), lines=()
 class Sojourn(Daemon):
     count = 0
 
-    def __init__(self, ns, name, text, where, start=True):
+    def __init__(self, ns, name, text, where):
         Sojourn.count += 1
         super().__init__(ns, f"ike-{Sojourn.count}-{name}", text, where)
         self.name = name
-        if start:
+        try:
             self.wait()
+        except BaseException:
+            self.proc.kill()
+            self.proc.wait()
+            raise
 
     def wait(self):
         """Its sockets were asked for before it answers."""

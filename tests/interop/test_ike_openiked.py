@@ -48,7 +48,7 @@ def test_iked_as_gateway(guest, ground, where, pki, case):
             home = wait_for("a home address", lambda: (terminal.homes() or [None])[0])
             wait_for(f"{Y4} answers", lambda: ping(CLIENT, home, Y4).returncode == 0)
             for _ in range(2):
-                terminal.cli("rekey", terminal.ask("ike")["ike"][0]["name"])
+                terminal.cli("rekey", terminal.sas()[0]["peer"])
                 terminal.wait_sas(1)
                 wait_for(f"{Y4} answers", lambda: ping(CLIENT, home, Y4).returncode == 0)
                 assert ping(CLIENT, home, Y4, 1000, count=5).returncode == 0

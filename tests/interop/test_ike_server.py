@@ -99,6 +99,8 @@ def test_authentication(rig, client, case):
     ours = rig.server.sas()
     assert len(ours) == 1 and ours[0]["remote_id"] == ike_cases.CLIENT_ID, ours
     assert ours[0]["local_id"] == ike_cases.GATEWAY_ID
+    client.wait_log(rf"authentication of '{ike_cases.GATEWAY_ID}' with {case.gateway.logged}",
+                    mark)
     if case.depth:
         client.wait_log(r"splitting IKE message \(\d+ bytes\) into [3-9] fragments", mark)
         client.wait_log(r"received fragment #3 of [3-9]", mark)

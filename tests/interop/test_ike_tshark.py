@@ -121,7 +121,7 @@ def test_terminal(gateway, ground, where, pki, case):
             gateway.rekey(child="net")
             gateway.rekey(ike="net")
             keys.ask()
-            terminal.cli("rekey", terminal.ask("ike")["ike"][0]["name"])
+            terminal.cli("rekey", terminal.sas()[0]["peer"])
             keys.ask()
             mark = gateway.mark()
             ground.use("open")
@@ -155,7 +155,7 @@ def test_two_sojourns(ground_here, ground, where, pki):
             ground.use("nat")
             wait_for("a ping from behind the NAT",
                      lambda: ping(CLIENT, homes[0], X4).returncode == 0)
-            terminal.cli("rekey", terminal.ask("ike")["ike"][0]["name"])
+            terminal.cli("rekey", terminal.sas()[0]["peer"])
             wait_for("a fresh IKE SA", lambda: len(keys.ask()) >= 2)
             server.wait_sas(1)
             lines = keys.ask()
