@@ -190,7 +190,7 @@ static void take_packet(struct fwd *f, const struct fwd_dgram *d, uint8_t *p, ui
 		return;
 	}
 	const struct sa *sa = in->sa;
-	if (sa->udp != udp) {
+	if (atomic_load_explicit(&sa->udp, memory_order_relaxed) != udp) {
 		fwd_drop(f, DROP_WRONG_FORM, 1);
 		return;
 	}

@@ -156,7 +156,7 @@ static uint8_t *out_room(struct fwd *f, const struct target *t, uint64_t number,
 	    .path = t->path,
 	    .tos = outer->tos,
 	    .df = outer->df,
-	    .alone = !sa->udp || outer->alone,
+	    .alone = outer->alone || !atomic_load_explicit(&sa->udp, memory_order_relaxed),
 	};
 	return p + head;
 }
@@ -166,7 +166,7 @@ static uint8_t *out_room(struct fwd *f, const struct target *t, uint64_t number,
 static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 {
 	uint32_t overhead = path->remote.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
-	if (sa->udp)
+	if (atomic_load_explicit(&sa->udp, memory_order_relaxed))
 		overhead += UDP_HEADER_LEN;
 	return path->mtu > overhead ? sa_inner_mtu(sa, path->mtu - overhead) : 0;
 }

@@ -316,6 +316,15 @@ void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *
 	table_add_pair(t, c);
 }
 
+void conn_set_udp(struct conn *c, bool udp)
+{
+	c->udp = udp;
+	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
+		atomic_store(&p->in->udp, udp);
+		atomic_store(&p->out->udp, udp);
+	}
+}
+
 int conn_set_name(struct conn_table *t, struct conn *c, const char *name)
 {
 	const struct conn *other = conn_find_name(t, c->owner, name);

@@ -140,6 +140,9 @@ struct conn_traffic conn_tx(const struct conn *c);
 /* The pair by which conn_find_pair finds it. */
 void conn_set_pair(struct conn_table *t, struct conn *c, const struct endpoint *care_of,
 		   const struct endpoint *server);
+/* Encapsulated or not, since a NAT came or went.  Its path, which has to fit, is taken away before
+ * and set again. */
+void conn_set_udp(struct conn *c, bool udp);
 /* -EEXIST: another one with its owner has this name. */
 int conn_set_name(struct conn_table *t, struct conn *c, const char *name)
     __attribute__((warn_unused_result));

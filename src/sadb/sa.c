@@ -54,7 +54,7 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->spi = cfg->spi;
 	sa->esn = cfg->esn;
 	sa->configured_keys = cfg->configured_keys;
-	sa->udp = cfg->udp;
+	atomic_store(&sa->udp, cfg->udp);
 	sa->iv_len = cfg->encr->iv_len;
 	sa->block_len = cfg->encr->block_len;
 	sa->icv_len = cfg->integ ? cfg->integ->icv_len : cfg->encr->icv_len;

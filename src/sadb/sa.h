@@ -83,7 +83,7 @@ struct sa {
 	uint32_t spi;
 	bool esn;
 	bool configured_keys; /* hello packets are possible */
-	bool udp;	      /* UDP encapsulation */
+	_Atomic bool udp;     /* UDP encapsulation; control changes it with the path */
 	uint8_t iv_len, block_len, icv_len;
 	_Atomic bool active; /* inbound: its connection is in the peer's binding */
 	_Atomic bool dead;   /* a hard lifetime ended: drop */
