@@ -382,34 +382,3 @@ struct pool_counts pool_counts(const struct pool *p, uint8_t family)
 	return (struct pool_counts){
 	    .size = f->size, .used = f->used, .remembered = f->remembered, .excluded = f->excluded};
 }
-
-/* The largest aligned block that begins at `from` and does not reach beyond `to`. */
-static uint8_t block_bits(u128 from, u128 to, uint8_t bits)
-{
-	uint8_t n = 0;
-	while (n < bits && !(from >> n & 1) && to - from >= ((((u128)1 << n) - 1) << 1 | 1))
-		n++;
-	return n;
-}
-
-size_t pool_prefixes(const struct pool_range *ranges, uint8_t count, struct prefix *out,
-		     size_t room)
-{
-	size_t n = 0;
-	for (uint8_t i = 0; i < count; i++) {
-		uint8_t family = ranges[i].from.family, bits = family == 4 ? 32 : 128;
-		u128 from = value_of(&ranges[i].from), to = value_of(&ranges[i].to);
-		for (;; n++) {
-			uint8_t block = block_bits(from, to, bits);
-			struct addr a = addr_of(family, from);
-			u128 last = from | (block < 128 ? ((u128)1 << block) - 1 : ~(u128)0);
-			if (n < room)
-				out[n] = prefix_of(&a, (uint8_t)(bits - block));
-			if (last >= to)
-				break;
-			from = last + 1;
-		}
-		n++;
-	}
-	return n;
-}

@@ -52,9 +52,4 @@ struct pool_counts {
 };
 struct pool_counts pool_counts(const struct pool *p, uint8_t family);
 
-/* The prefixes that together are the ranges; returns how many there are, which may be more than
- * there is room for. */
-size_t pool_prefixes(const struct pool_range *ranges, uint8_t count, struct prefix *out,
-		     size_t room);
-
 #endif
