@@ -5,55 +5,37 @@
  * connection with care-of `any` learns its terminal's place, and its NAT's port, from the
  * newest authenticated packet.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include "base/hash.h"
 #include "base/mem.h"
-#include "daemon/home_routes.h"
-#include "daemon/role.h"
-#include "mobility/registrar.h"
+#include "crypto/mac.h"
+#include "daemon/home_state.h"
 #include "wire/ip.h"
 #include "wire/mip4.h"
 
 #define STALE_US (60ull * USEC_PER_SEC)
 
-struct listener {
-	struct addr addr;
-	bool udp;
-	int sock; /* of the packet path; -1 not there (yet) */
-};
-
-struct home {
-	struct registrar *registrar;
-	struct listener listeners[16];
-	unsigned listener_count;
-	struct home_routes *routes;
-	const struct role_arrival *arrival; /* being handled: replies go back there */
-};
-
-static struct home *home_of(struct node *n)
-{
-	return n->state;
-}
-
 /* --- publishing bindings */
 
 static void binding_changed(void *ctx, const struct binding *b)
 {
-	home_routes_publish(home_of(ctx)->routes, b);
+	struct node *n = ctx;
+	struct home *h = home_of(n);
+	home_routes_publish(h->routes, b);
+	for (uint8_t i = 0; h->steward && i < b->count; i++)
+		steward_placed(h->steward, b->conns[i], clock_now_us());
 }
 
-/* A connection of t is about to go: nothing may name it any longer.  Until leave_end. */
-static void leave_begin(struct node *n, const struct registrar_terminal *t)
+void home_leave_begin(struct node *n, const struct registrar_terminal *t)
 {
 	home_routes_at_once(home_of(n)->routes, true);
 	if (t)
 		home_routes_settle(home_of(n)->routes, t);
 }
 
-static void leave_end(struct node *n)
+void home_leave_end(struct node *n)
 {
 	home_routes_at_once(home_of(n)->routes, false);
 }
@@ -144,33 +126,53 @@ static uint32_t epoch_sent(void *ctx, struct conn *conn)
 static bool follows(const struct conn *c, const struct endpoint *src)
 {
 	const struct config_terminal *t = c->owner;
+	if (steward_made(c))
+		return steward_follows(c);
 	for (const struct config_connection *k = t->connections; k; k = k->next)
 		if (!strcmp(k->name, c->name))
 			return !k->care_of.addr.family || addr_equal(&k->care_of.addr, &src->addr);
 	return false;
 }
 
+/* from: family none when it had no place yet. */
+static void learned(struct node *n, struct conn *c, const struct endpoint *from, usec_t at_us)
+{
+	struct home *h = home_of(n);
+	char was[ENDPOINT_TEXT_MAX], is[ENDPOINT_TEXT_MAX];
+	endpoint_format(from, was);
+	endpoint_format(&c->care_of, is);
+	log_info(n->log, "home: care-of connection=%s from=%s to=%s", c->name, was, is);
+	if (c->state == CONN_FORMING || c->state == CONN_STALE)
+		conn_set_state(n->table, c, CONN_READY, at_us);
+	if (!steward_made(c))
+		return;
+	if (from->addr.family)
+		registrar_note_place(h->registrar, c, was, is, "its packets come from there", at_us,
+				     clock_wall_us());
+	steward_placed(h->steward, c, clock_now_us());
+}
+
 static void learn(struct node *n, const struct role_arrival *a)
 {
 	const struct path *old = rcu_dereference(a->conn->out->path);
-	struct endpoint care_of = a->back.remote;
-	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+	struct endpoint care_of = a->back.remote, was = {0};
+	char to[ENDPOINT_TEXT_MAX];
 
 	if (old && endpoint_equal(&old->remote, &care_of) && old->sock == a->back.sock)
 		return;
 	if (!follows(a->conn, &care_of)) {
-		log_warn(n->log, "home: packets from %s, but care-of is configured connection=%s",
-			 endpoint_format(&care_of, to), a->conn->name);
+		if (log_limit_ok(&home_of(n)->elsewhere, a->event->at_us, 5))
+			log_warn(n->log, "home: packets from %s, but it is elsewhere connection=%s",
+				 endpoint_format(&care_of, to), a->conn->name);
 		return;
 	}
-	log_info(n->log, "home: care-of connection=%s from=%s to=%s", a->conn->name,
-		 old ? endpoint_format(&old->remote, from) : "none", endpoint_format(&care_of, to));
+	if (old)
+		was = old->remote;
 	struct path path = a->back;
 	path.mtu = (uint16_t)n->cfg->mtu;
 	node_conn_set_path(a->conn, &path);
-	conn_set_pair(n->table, a->conn, &care_of, &a->conn->server);
-	if (a->conn->state == CONN_FORMING || a->conn->state == CONN_STALE)
-		conn_set_state(n->table, a->conn, CONN_READY, a->event->at_us);
+	conn_set_pair(n->table, a->conn, &care_of, &a->back.local);
+	learned(n, a->conn, &was, a->event->at_us);
 }
 
 static void home_moved(struct node *n, const struct role_arrival *a)
@@ -250,63 +252,29 @@ static void home_sweep(struct node *n, struct conn *c, usec_t now)
 		conn_set_state(n->table, c, CONN_READY, now);
 }
 
-/* --- sockets */
-
-static void listener_ready(void *ctx, const struct netreq *reply, int fd)
+static void home_rekey_wanted(struct node *n, struct conn *c, bool outbound)
 {
-	struct node *n = ctx;
-	struct home *h = home_of(n);
-	char text[ADDR_TEXT_MAX];
-
-	if (fd < 0) {
-		log_error(n->log, "home: cannot listen on %s: %s",
-			  addr_format(&reply->local.addr, text), reply->text);
-		return;
-	}
-	int sock = pktio_sock_add(n->pktio, fd, reply->udp, reply->local.addr.family == 6);
-	for (unsigned i = 0; i < h->listener_count; i++) {
-		struct listener *l = &h->listeners[i];
-		if (l->udp == reply->udp && addr_equal(&l->addr, &reply->local.addr))
-			l->sock = sock;
-	}
-	if (sock < 0)
-		log_error(n->log, "home: too many packet sockets");
-	/* Configured care-of addresses are known from the start. */
-	for (struct conn *c = conn_table_first(n->table); c && sock >= 0; c = c->next) {
-		if (!c->care_of.addr.family || c->udp != reply->udp ||
-		    !addr_equal(&c->server.addr, &reply->local.addr) ||
-		    rcu_dereference(c->out->path))
-			continue;
-		struct path path = {.local = c->server,
-				    .remote = c->care_of,
-				    .sock = (uint16_t)sock,
-				    .mtu = (uint16_t)n->cfg->mtu};
-		node_conn_set_path(c, &path);
-	}
-}
-
-static int listen_on(struct node *n, const struct addr *addr, bool udp)
-{
-	struct home *h = home_of(n);
-	for (unsigned i = 0; i < h->listener_count; i++)
-		if (h->listeners[i].udp == udp && addr_equal(&h->listeners[i].addr, addr))
-			return 0;
-	if (h->listener_count == ARRAY_LEN(h->listeners))
-		return -ENOSPC;
-	h->listeners[h->listener_count++] =
-	    (struct listener){.addr = *addr, .udp = udp, .sock = -1};
-	struct netreq req = {.kind = NETREQ_SOCK,
-			     .on = true,
-			     .udp = udp,
-			     .local = {.addr = *addr, .port = udp ? n->cfg->port : 0}};
-	return netreq_send(n->net, &req, listener_ready, n);
+	(void)outbound;
+	if (home_of(n)->steward)
+		steward_rekey(home_of(n)->steward, c, clock_now_us());
 }
 
 /* --- terminals of the configuration */
 
+static int connections_add(struct node *n, struct config_terminal *t, struct peer *peer,
+			   struct err *err)
+{
+	for (const struct config_connection *c = t->connections; c; c = c->next)
+		if (!conn_find_name(n->table, t, c->name) && !node_conn_add(n, c, peer, t, err))
+			return -1;
+	return 0;
+}
+
 static int terminal_add(struct node *n, struct config_terminal *t, struct err *err)
 {
 	struct home *h = home_of(n);
+	if (!t->home_count)
+		return 0; /* the steward's: its addresses are of a pool */
 	struct registrar_terminal *rt = mem_zalloc(sizeof *rt);
 	memcpy(rt->name, t->name, sizeof rt->name);
 	rt->home_count = t->home_count;
@@ -318,7 +286,7 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 	memcpy(rt->mn_ha_key, t->registration_key, sizeof rt->mn_ha_key);
 	rt->lifetime_max_s = t->lifetime_s;
 	rt->connections_max = t->connections_max;
-	rt->peer = node_peer_new(t, false);
+	rt->peer = t->connections ? node_peer_new(t, false) : NULL;
 	/* What was asked before we started may have been taken by whoever heard it. */
 	rt->last_identification = mip4_identification(clock_wall_us());
 	rt->last_hello6 = (uint32_t)(clock_wall_us() / USEC_PER_SEC);
@@ -329,18 +297,15 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 		return err_set(err, "terminal %s: a home address or registration SPI is taken",
 			       t->name);
 	}
-	for (const struct config_connection *c = t->connections; c; c = c->next)
-		if (!node_conn_add(n, c, rt->peer, t, err))
-			return -1;
-	return 0;
+	return connections_add(n, t, rt->peer, err);
 }
 
 static void connection_gone(struct node *n, struct conn *c)
 {
-	leave_begin(n, c->peer->owner);
+	home_leave_begin(n, c->peer->owner);
 	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
 	node_conn_remove(n, c);
-	leave_end(n);
+	home_leave_end(n);
 }
 
 static void terminal_remove(struct node *n, const struct config_terminal *t)
@@ -352,20 +317,11 @@ static void terminal_remove(struct node *n, const struct config_terminal *t)
 		if (c)
 			connection_gone(n, c);
 	}
-	leave_begin(n, rt);
+	home_leave_begin(n, rt);
 	if (rt)
 		registrar_remove(home_of(n)->registrar, rt);
-	leave_end(n);
+	home_leave_end(n);
 	node_peer_retire(n, peer);
-}
-
-static int listen_all(struct node *n, const struct config *cfg)
-{
-	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
-		for (const struct config_connection *c = t->connections; c; c = c->next)
-			if (listen_on(n, &c->server.addr, c->udp) < 0)
-				return -1;
-	return 0;
 }
 
 static int home_start(struct node *n, struct err *err)
@@ -387,14 +343,17 @@ static int home_start(struct node *n, struct err *err)
 		if (terminal_add(n, t, err) < 0)
 			return -1;
 	home_routes_pools(h->routes, n->cfg, NULL);
-	if (listen_all(n, n->cfg) < 0)
-		return err_set(err, "home: cannot ask for the packet sockets");
+	if (n->cfg->ike)
+		home_ike_start(n);
+	if (home_listen(n, n->cfg) < 0)
+		return err_set(err, "home: cannot ask for the sockets");
 	return 0;
 }
 
 static void home_stop(struct node *n)
 {
 	struct home *h = home_of(n);
+	home_ike_stop(n);
 	for (const struct config_terminal *t = n->cfg->terminals; t; t = t->next)
 		terminal_remove(n, t);
 	registrar_free(h->registrar);
@@ -405,12 +364,48 @@ static void home_stop(struct node *n)
 
 /* --- reload */
 
-static struct config_terminal *terminal_named(struct config *cfg, const char *name)
+/* The terminals of a configuration by name. */
+struct named {
+	struct config_terminal *t;
+	struct hash_link link;
+};
+
+struct names {
+	struct hash hash;
+	struct named *all;
+	uint64_t seed;
+};
+
+static void names_make(struct names *names, struct config *cfg)
 {
-	struct config_terminal *t = cfg->terminals;
-	while (t && strcmp(t->name, name))
-		t = t->next;
-	return t;
+	size_t count = 0;
+	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
+		count++;
+	*names = (struct names){.all = mem_zalloc((count + 1) * sizeof *names->all)};
+	random_bytes(&names->seed, sizeof names->seed);
+	struct named *at = names->all;
+	for (struct config_terminal *t = cfg->terminals; t; t = t->next, at++) {
+		at->t = t;
+		hash_add(&names->hash, &at->link,
+			 hash_bytes(names->seed, t->name, strlen(t->name)));
+	}
+}
+
+static void names_free(struct names *names)
+{
+	hash_clear(&names->hash);
+	free(names->all);
+}
+
+static struct config_terminal *terminal_named(const struct names *names, const char *name)
+{
+	struct hash_link *l = hash_find(&names->hash, hash_bytes(names->seed, name, strlen(name)));
+	for (; l; l = hash_next(l)) {
+		struct named *at = hash_owner(l, struct named, link);
+		if (!strcmp(at->t->name, name))
+			return at->t;
+	}
+	return NULL;
 }
 
 static const struct config_connection *connection_named(const struct config_terminal *t,
@@ -439,37 +434,47 @@ static void terminal_prune(struct node *n, const struct config_terminal *old,
 /* The terminal stays, and what is left of its connections, with numbers and bindings. */
 static int terminal_extend(struct node *n, struct config_terminal *fresh, struct err *err)
 {
-	struct registrar_terminal *rt = registrar_find(home_of(n)->registrar, fresh->name);
+	struct home *h = home_of(n);
+	struct registrar_terminal *rt = registrar_find(h->registrar, fresh->name);
 	if (!rt)
 		return terminal_add(n, fresh, err);
-	for (const struct config_connection *c = fresh->connections; c; c = c->next)
-		if (!conn_find_name(n->table, fresh, c->name) &&
-		    !node_conn_add(n, c, rt->peer, fresh, err))
-			return -1;
-	return 0;
+	struct peer **peer = h->steward ? steward_configured_peer(h->steward, rt) : &rt->peer;
+	if (fresh->connections && !*peer) {
+		*peer = node_peer_new(fresh, false);
+		(*peer)->owner = rt;
+	}
+	return connections_add(n, fresh, *peer, err);
 }
 
 /* A checked configuration fits; should a part of it not, that is logged and the rest is in
  * force: connections already belong to the fresh one. */
 static int home_reload(struct node *n, struct config *fresh, struct err *err)
 {
+	struct home *h = home_of(n);
+	struct names names;
+	if (h->steward)
+		steward_prune(h->steward, n->cfg, fresh, clock_now_us());
+	names_make(&names, fresh);
 	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next) {
-		struct config_terminal *same = terminal_named(fresh, t->name);
+		struct config_terminal *same = terminal_named(&names, t->name);
 		if (same && config_terminal_equal(t, same))
 			terminal_prune(n, t, same);
 		else
 			terminal_remove(n, t);
 	}
+	names_free(&names);
 	for (struct config_terminal *t = fresh->terminals; t; t = t->next)
 		if (terminal_extend(n, t, err) < 0)
 			log_error(n->log, "home: not in force: %s", err->text);
-	home_routes_pools(home_of(n)->routes, fresh, n->cfg);
-	if (listen_all(n, fresh) < 0)
-		log_error(n->log, "home: cannot ask for the packet sockets");
+	if (h->steward)
+		steward_extend(h->steward, fresh, clock_now_us());
+	home_routes_pools(h->routes, fresh, n->cfg);
+	if (home_listen(n, fresh) < 0)
+		log_error(n->log, "home: cannot ask for the sockets");
 	return 0;
 }
 
-/* --- time and display */
+/* --- time and wishes */
 
 static usec_t home_tick(struct node *n, usec_t now)
 {
@@ -479,62 +484,12 @@ static usec_t home_tick(struct node *n, usec_t now)
 	return next < leave ? next : leave;
 }
 
-static void home_status(struct node *n, json_t *out)
-{
-	const struct registrar_counters *k = registrar_counters(home_of(n)->registrar);
-	json_int_t bindings = 0, denied = 0;
-	for (const struct binding *b = registrar_first(home_of(n)->registrar); b; b = b->next)
-		bindings += b->count > 0;
-	json_t *codes = json_object();
-	for (int i = 0; i < 256; i++) {
-		char text[8];
-		snprintf(text, sizeof text, "%d", i);
-		denied += (json_int_t)k->denied[i];
-		if (k->denied[i])
-			json_object_set_new(codes, text, json_integer((json_int_t)k->denied[i]));
-	}
-	json_object_set_new(out, "bindings", json_integer(bindings));
-	json_object_set_new(out, "registration",
-			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "requests",
-				      (json_int_t)k->requests, "accepted", (json_int_t)k->accepted,
-				      "denied", denied, "silent", (json_int_t)k->silent,
-				      "deregistrations", (json_int_t)k->deregistrations, "expired",
-				      (json_int_t)k->expired, "denied_by_code", codes));
-}
-
-static json_t *home_bindings(struct node *n)
-{
-	json_t *list = json_array();
-	usec_t now = clock_now_us();
-	for (const struct binding *b = registrar_first(home_of(n)->registrar); b; b = b->next) {
-		json_t *conns = json_array();
-		for (unsigned i = 0; i < b->count; i++)
-			json_array_append_new(conns, json_string(b->conns[i]->name));
-		json_t *o =
-		    json_pack("{s:s,s:o,s:o,s:s,s:i,s:f}", "terminal", b->terminal->name,
-			      "home_address", status_addr(&b->home), "connections", conns, "why",
-			      binding_why_text(b->why), "lifetime_s", (int)b->lifetime_s, "since_s",
-			      b->since_us ? (double)(now - b->since_us) / USEC_PER_SEC : 0.0);
-		json_object_set_new(
-		    o, "expires_s",
-		    b->expires_us == USEC_NEVER || b->count == 0
-			? json_null()
-			: json_integer((json_int_t)(b->expires_us > now
-							? (b->expires_us - now) / USEC_PER_SEC
-							: 0)));
-		json_array_append_new(list, o);
-	}
-	return json_pack("{s:o}", "bindings", list);
-}
-
 static json_t *home_command(struct node *n, const char *command, const json_t *request)
 {
-	(void)n;
-	(void)request;
 	if (!strcmp(command, "switch"))
 		return json_pack("{s:s}", "error",
 				 "only a terminal chooses its connection: use it there");
-	return NULL;
+	return home_ike_command(n, command, request);
 }
 
 const struct role role_home = {
@@ -547,6 +502,7 @@ const struct role role_home = {
     .sweep = home_sweep,
     .expired = home_expired,
     .out_changed = home_out_changed,
+    .rekey_wanted = home_rekey_wanted,
     .tick = home_tick,
     .reload = home_reload,
     .status = home_status,

@@ -223,8 +223,8 @@ void home_routes_publish(struct home_routes *r, const struct binding *b)
 
 	for (unsigned i = 0; i < t->prefix_count && addr_equal(&b->home, &t->homes[0]); i++)
 		publish_prefix(r, &t->prefixes[i], b);
-	if (t->peer)
-		node_peer_clamp(t->peer, b->conns, b->count);
+	for (uint8_t i = 0; i < b->count; i++)
+		node_peer_clamp(b->conns[i]->peer, b->conns, b->count);
 	if (turned)
 		kernel_proxy(r, &b->home, b->count > 0);
 }

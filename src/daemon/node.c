@@ -157,6 +157,19 @@ static void event_soft_lifetime(struct node *n, struct conn *c, const struct fwd
 			 c->name);
 }
 
+/* Of a connection made by IKE: it may come to any of our addresses. */
+static void arrival_local(const struct node *n, struct role_arrival *a)
+{
+	struct endpoint at;
+	if (!pktio_sock_local(n->pktio, a->event->sock, &at))
+		return;
+	if (addr_is_any(&at.addr) && at.addr.family == a->back.local.addr.family)
+		return;
+	a->back.local = at;
+	if (!a->conn->udp)
+		a->back.local.port = 0;
+}
+
 static void event_handle(struct node *n, const struct fwd_event *e)
 {
 	struct role_arrival a = {.event = e,
@@ -172,6 +185,8 @@ static void event_handle(struct node *n, const struct fwd_event *e)
 		a.back.local.port = a.back.remote.port = 0;
 	if (known && n->cfg->role == ROLE_TERMINAL)
 		a.back.local = known->local;
+	if (a.conn->setup && n->cfg->role == ROLE_HOME_SERVER)
+		arrival_local(n, &a);
 	switch (e->kind) {
 	case FWD_EV_CONTROL:
 		n->role->control_packet(n, &a);

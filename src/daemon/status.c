@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "daemon/role.h"
+#include "mobility/registrar.h"
 
 static double ms_since(usec_t then_us, usec_t now_us)
 {
@@ -56,13 +57,15 @@ static json_t *network_json(const struct network *net)
 
 static json_t *connection_json(const struct node *n, const struct conn *c, usec_t now)
 {
-	const struct config_terminal *t = c->owner;
+	const char *terminal = n->cfg->terminals->name;
 	usec_t heard = conn_heard_us(c);
 	uint32_t mtu = node_conn_inner_mtu(c);
 	json_t *o = json_object();
 
+	if (n->cfg->role == ROLE_HOME_SERVER && c->peer->owner)
+		terminal = ((const struct registrar_terminal *)c->peer->owner)->name;
 	json_object_set_new(o, "name", json_string(c->name));
-	json_object_set_new(o, "terminal", json_string(t ? t->name : n->cfg->terminals->name));
+	json_object_set_new(o, "terminal", json_string(terminal));
 	json_object_set_new(o, "state", json_string(conn_state_text(c->state)));
 	json_object_set_new(o, "since_s", json_real(ms_since(c->since_us, now) / 1000.0));
 	json_object_set_new(o, "care_of", endpoint_json(&c->care_of));
