@@ -303,6 +303,7 @@ static void hand_on(struct ike_sa *old, struct ike_sa *fresh)
 	fresh->nat_here = old->nat_here;
 	fresh->nat_there = old->nat_there;
 	fresh->udp = old->udp;
+	fresh->held = old->held;
 }
 
 /* Fresh takes over; old only waits for its delete, whoever sends it. */

@@ -699,6 +699,48 @@ static void each_message_lost(void **state)
 	}
 }
 
+/* --- EAP with its real methods; the rounds are test_ike_eap_auth.c's */
+
+static struct ike_peer user;
+
+static const struct ike_peer *find_eap(void *ctx, const struct ike_peer *generic, const char *name,
+				       const char **password)
+{
+	(void)ctx;
+	user = *generic;
+	*password = "a user's secret";
+	return strcmp(name, "alice") == 0 ? &user : NULL;
+}
+
+static void eap_mschapv2(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *password;
+		bool good;
+	} rows[] = {{"alice", "a user's secret", true},
+		    {"alice", "another secret", false},
+		    {"bob", "a user's secret", false}};
+	struct creds c = creds_new(PKI_P256, PKI_P256);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig *g = rig_with(&c, IKE_BY_EAP, IKE_BY_CERT);
+		g->a.peer.eap = g->b.peer.eap = EAP_MSCHAPV2;
+		g->a.peer.eap_identity = rows[i].name;
+		g->a.peer.eap_password = rows[i].password;
+		g->b.ops.find_eap = find_eap;
+		setup(g);
+		if (rows[i].good) {
+			assert_up(g, "MSCHAPv2");
+			assert_string_equal(ike_sa_eap_identity(g->b.sa), "alice");
+		} else {
+			assert_not_up(g, rows[i].name, "failed");
+			assert_int_equal(g->a.down_notify, IKE_N_AUTHENTICATION_FAILED);
+		}
+		rig_free(g);
+	}
+	creds_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -715,6 +757,7 @@ int main(void)
 	    cmocka_unit_test(ppk),
 	    cmocka_unit_test(ppk_cannot_be_hidden),
 	    cmocka_unit_test(initial_contact),
+	    cmocka_unit_test(eap_mschapv2),
 	    cmocka_unit_test(addresses),
 	    cmocka_unit_test(no_addresses_left),
 	    cmocka_unit_test(child_alone_fails),
