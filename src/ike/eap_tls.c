@@ -104,7 +104,7 @@ static bool try_alt_names(struct eap *e, const GENERAL_NAMES *names)
 /* The subject as text; and its common name, which counts only where nothing better is. */
 static bool try_subject(struct eap *e, const X509 *x, bool common_name)
 {
-	char text[EAP_IDENTITY_MAX];
+	char text[EAP_IDENTITY_MAX] = "";
 	const unsigned char *der = NULL;
 	size_t len = 0;
 	X509_NAME *subject = X509_get_subject_name(x);
@@ -113,8 +113,10 @@ static bool try_subject(struct eap *e, const X509 *x, bool common_name)
 	    !identity_is_valid(IDENTITY_DN, der, len))
 		return false;
 	struct identity *dn = identity_new(IDENTITY_DN, der, len);
-	bool good = dn && try_name(e, identity_format(dn, text, sizeof(text)), strlen(text));
+	if (dn)
+		identity_format(dn, text, sizeof(text));
 	free(dn);
+	bool good = try_name(e, text, strlen(text));
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 	if (good || !common_name || at < 0)
 		return good;
