@@ -60,11 +60,11 @@ bool eap_read_name(struct reader *in, char out[EAP_IDENTITY_MAX])
 {
 	size_t len = reader_left(in);
 	const uint8_t *p = reader_bytes(in, len);
-	struct reader text = reader_of(p, p ? len : 0);
 
 	out[0] = '\0';
 	if (!p || len >= EAP_IDENTITY_MAX)
 		return false;
+	struct reader text = reader_of(p, len);
 	while (reader_left(&text) && !text.failed) {
 		uint32_t c = utf8_read(&text);
 		if (c < 0x20 || (c >= 0x7f && c < 0xa0))
@@ -156,9 +156,9 @@ struct packet {
 /* What stands behind the packet's own length is padding (RFC 3748 4.1). */
 static bool packet_read(const uint8_t *data, size_t len, struct packet *p)
 {
-	struct reader r = reader_of(data, len);
-	if (len > EAP_PACKET_MAX)
+	if (!len || len > EAP_PACKET_MAX)
 		return false;
+	struct reader r = reader_of(data, len);
 	p->code = reader_u8(&r);
 	p->id = reader_u8(&r);
 	uint16_t total = reader_u16(&r);

@@ -79,10 +79,12 @@ static bool purpose_is_good(const X509 *x, bool of_server)
 /* A name out of a certificate: is it an allowed user? */
 static bool try_name(struct eap *e, const void *data, size_t len)
 {
-	char name[EAP_IDENTITY_MAX];
-	struct reader r = reader_of(data, len);
+	char name[EAP_IDENTITY_MAX] = "";
 
-	if (!len || !eap_read_name(&r, name) || !e->cfg.password_of(e->cfg.ctx, name))
+	if (!len)
+		return false;
+	struct reader r = reader_of(data, len);
+	if (!eap_read_name(&r, name) || !e->cfg.password_of(e->cfg.ctx, name))
 		return false;
 	memcpy(e->identity, name, sizeof(name));
 	return true;

@@ -33,7 +33,7 @@ struct eap_rig {
 	const char *users[8][2]; /* name, password */
 	char asked[8][EAP_IDENTITY_MAX];
 	unsigned asked_count;
-	uint64_t random;
+	uint64_t random[3]; /* the server's, the client's, the hook's */
 	rig_hook *hook;
 	void *hook_arg;
 	/* of the last run; owned until the next */
@@ -48,11 +48,17 @@ struct eap_rig {
 
 static inline void rig_random(void *ctx, void *out, size_t len)
 {
-	struct eap_rig *r = ctx;
+	uint64_t *state = ctx;
 	for (size_t i = 0; i < len; i++) {
-		r->random = r->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		((uint8_t *)out)[i] = (uint8_t)(r->random >> 56);
+		*state = *state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		((uint8_t *)out)[i] = (uint8_t)(*state >> 56);
 	}
+}
+
+static inline void rig_seed(struct eap_rig *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(r->random); i++)
+		r->random[i] = i + 1;
 }
 
 static inline const char *rig_password_of(void *ctx, const char *user)
@@ -108,10 +114,12 @@ static inline struct eap_rig *rig_new(void)
 					.password_of = rig_password_of,
 					.ctx = r,
 					.random = rig_random,
-					.random_ctx = r};
+					.random_ctx = &r->random[0]};
 	r->client = r->server;
 	r->client.server = false;
 	r->client.password_of = NULL;
+	r->client.random_ctx = &r->random[1];
+	rig_seed(r);
 	r->client.identity = RIG_USER;
 	r->client.password = RIG_PASSWORD;
 	r->users[0][0] = RIG_USER;

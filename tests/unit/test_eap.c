@@ -130,6 +130,7 @@ static void test_seeds(void **state)
 		    {EAP_TLS, TLS1_3_VERSION, 2, "tls13"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		rig_seed(r);
 		rig_use_tls(r, runs[i].version);
 		r->server.method = r->client.method = runs[i].method;
 		expect_success(r, RIG_USER);
@@ -137,7 +138,7 @@ static void test_seeds(void **state)
 			static uint8_t seed[1 << 16];
 			char name[64];
 			struct writer w = writer_of(seed, sizeof(seed));
-			writer_u8(&w, (uint8_t)(runs[i].which << 2 | client << 1));
+			writer_u8(&w, (uint8_t)(runs[i].which * 4u + client * 2u));
 			for (unsigned n = !client; n < r->wire_count; n += 2) {
 				writer_u16(&w, (uint16_t)r->wire[n].len);
 				writer_bytes(&w, r->wire[n].data, r->wire[n].len);
@@ -613,7 +614,7 @@ static void mutate_packet(struct eap_rig *r, unsigned n, uint8_t *packet, size_t
 {
 	uint32_t roll;
 	(void)n;
-	rig_random(r, &roll, sizeof(roll));
+	rig_random(&r->random[2], &roll, sizeof(roll));
 	if (roll % 4 == 0)
 		packet[(roll >> 8) % *len] = (uint8_t)(roll >> 24);
 	else if (roll % 32 == 1)

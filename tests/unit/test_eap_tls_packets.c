@@ -338,7 +338,7 @@ static void mutate_packet(struct eap_rig *r, unsigned n, uint8_t *packet, size_t
 {
 	uint32_t roll;
 	(void)n;
-	rig_random(r, &roll, sizeof(roll));
+	rig_random(&r->random[2], &roll, sizeof(roll));
 	if (roll % 8 == 0)
 		packet[(roll >> 8) % *len] ^= (uint8_t)(1u << (roll >> 29));
 	else if (roll % 64 == 1)
