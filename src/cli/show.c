@@ -330,12 +330,18 @@ void show_ike(const json_t *reply, FILE *out, bool colour)
 		     colour);
 }
 
-void show_keys(const json_t *reply, FILE *out, bool colour)
+static void show_lines(const char *file, const json_t *list, FILE *out)
 {
-	const json_t *list = get(reply, "keys");
-	(void)colour;
+	fprintf(out, "# %s\n", file);
 	for (size_t i = 0; i < json_array_size(list); i++)
 		fprintf(out, "%s\n", json_string_value(json_array_get(list, i)));
+}
+
+void show_keys(const json_t *reply, FILE *out, bool colour)
+{
+	(void)colour;
+	show_lines("ikev2_decryption_table", get(reply, "keys"), out);
+	show_lines("esp_sa", get(reply, "esp"), out);
 }
 
 void show_done(const json_t *reply, FILE *out, bool colour)

@@ -16,7 +16,7 @@ void show_moves(const json_t *reply, FILE *out, bool colour);
 void show_counters(const json_t *reply, FILE *out, bool colour);
 /* IKE SAs with their child SAs, then what was counted. */
 void show_ike(const json_t *reply, FILE *out, bool colour);
-/* Lines for Wireshark's file ikev2_decryption_table. */
+/* Lines for Wireshark's files ikev2_decryption_table and esp_sa. */
 void show_keys(const json_t *reply, FILE *out, bool colour);
 /* reload, switch, up and the like: what the reply says, or that it was done. */
 void show_done(const json_t *reply, FILE *out, bool colour);

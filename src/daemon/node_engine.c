@@ -15,12 +15,17 @@
 #define KEYS_KEPT     256
 #define KEYS_LINE_MAX 640
 
+struct key_lines { /* the last ones */
+	char (*lines)[KEYS_LINE_MAX];
+	size_t count;
+};
+
 struct node_engine {
 	struct node *node;
 	struct ike *ike;
-	/* For Wireshark: the last ones, when the configuration allows it; else none. */
-	char (*keys)[KEYS_LINE_MAX];
-	size_t key_count;
+	uint16_t (*child_up)(void *ctx, struct ike_child_up *up); /* the role's */
+	/* For Wireshark, when the configuration allows it: of IKE SAs, of child SAs. */
+	struct key_lines ike_keys, esp_keys;
 };
 
 /* --- what the engine asks for */
@@ -48,14 +53,86 @@ static uint32_t op_new_spi(void *ctx, uint8_t protocol)
 	return spi;
 }
 
+/* --- keys for Wireshark */
+
+static char *key_line(struct key_lines *k)
+{
+	if (!k->lines)
+		k->lines = mem_zalloc(KEYS_KEPT * sizeof *k->lines);
+	return k->lines[k->count++ % KEYS_KEPT];
+}
+
+static void key_lines_wipe(struct key_lines *k)
+{
+	if (k->lines)
+		mem_wipe(k->lines, KEYS_KEPT * sizeof *k->lines);
+	free(k->lines);
+	*k = (struct key_lines){0};
+}
+
 static void op_keys(void *ctx, const struct ike_sa *sa, const char *line)
 {
 	struct node *n = ctx;
-	struct node_engine *e = n->engine;
 	(void)sa;
-	if (!e->keys)
-		e->keys = mem_zalloc(KEYS_KEPT * sizeof *e->keys);
-	snprintf(e->keys[e->key_count++ % KEYS_KEPT], KEYS_LINE_MAX, "%s", line);
+	snprintf(key_line(&n->engine->ike_keys), KEYS_LINE_MAX, "%s", line);
+}
+
+static void put_hex(char *line, const char *before, const uint8_t *data, size_t len,
+		    const char *after)
+{
+	size_t at = strlen(line);
+	at += (size_t)snprintf(line + at, KEYS_LINE_MAX - at, "%s", before);
+	for (size_t i = 0; i < len && at + 3 < KEYS_LINE_MAX; i++)
+		at += (size_t)snprintf(line + at, KEYS_LINE_MAX - at, "%02x", data[i]);
+	snprintf(line + at, KEYS_LINE_MAX - at, "%s", after);
+}
+
+/* A line of Wireshark's file esp_sa; addresses may change under an SA, so any will do. */
+static void esp_key(struct node *n, const struct ike_child_up *up, uint32_t spi, const uint8_t *key,
+		    const char *family)
+{
+	static const struct {
+		const char *ours, *theirs;
+	} names[] = {
+	    {"aes128-gcm", "AES-GCM with 16 octet ICV [RFC4106]"},
+	    {"aes192-gcm", "AES-GCM with 16 octet ICV [RFC4106]"},
+	    {"aes256-gcm", "AES-GCM with 16 octet ICV [RFC4106]"},
+	    {"chacha20-poly1305", "ChaCha20 with Poly1305 [RFC7634]"},
+	    {"aes128-cbc", "AES-CBC [RFC3602]"},
+	    {"aes192-cbc", "AES-CBC [RFC3602]"},
+	    {"aes256-cbc", "AES-CBC [RFC3602]"},
+	    {"null", "NULL"},
+	    {"hmac-sha-1-96", "HMAC-SHA-1-96 [RFC2404]"},
+	    {"hmac-sha-256-128", "HMAC-SHA-256-128 [RFC4868]"},
+	    {"hmac-sha-384-192", "HMAC-SHA-384-192 [RFC4868]"},
+	    {"hmac-sha-512-256", "HMAC-SHA-512-256 [RFC4868]"},
+	};
+	const char *encr = "", *integ = "NULL";
+	size_t encr_len = up->encr->key_len;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (!strcmp(names[i].ours, up->encr->name))
+			encr = names[i].theirs;
+		if (up->integ && !strcmp(names[i].ours, up->integ->name))
+			integ = names[i].theirs;
+	}
+	char *line = key_line(&n->engine->esp_keys);
+	snprintf(line, KEYS_LINE_MAX, "\"%s\",\"*\",\"*\",\"0x%08" PRIx32 "\",\"%s\",\"", family,
+		 spi, encr);
+	put_hex(line, encr_len ? "0x" : "", key, encr_len, "\",\"");
+	size_t at = strlen(line);
+	snprintf(line + at, KEYS_LINE_MAX - at, "%s\",\"", integ);
+	put_hex(line, up->integ ? "0x" : "", key + encr_len, up->key_len - encr_len, "\"");
+}
+
+static uint16_t op_child_up(void *ctx, struct ike_child_up *up)
+{
+	struct node *n = ctx;
+	static const char *const families[] = {"IPv4", "IPv6"};
+	for (size_t i = 0; i < ARRAY_LEN(families) && up->protocol == IKE_PROTO_ESP; i++) {
+		esp_key(n, up, up->spi_in, up->key_in, families[i]);
+		esp_key(n, up, up->spi_out, up->key_out, families[i]);
+	}
+	return n->engine->child_up(ctx, up);
 }
 
 static void message(struct node *n, const struct ike_path *path, uint8_t *msg, size_t len,
@@ -75,9 +152,14 @@ void node_engine_start(struct node *n, const struct ike_config *cfg, const struc
 	ops.random = op_random;
 	ops.wall_us = op_wall_us;
 	ops.new_spi = op_new_spi;
-	ops.keys = cfg->wireshark ? op_keys : NULL;
 	n->engine = mem_zalloc(sizeof *n->engine);
 	n->engine->node = n;
+	if (cfg->wireshark) {
+		ops.keys = op_keys;
+		n->engine->child_up = ops.child_up;
+		ops.child_up = op_child_up;
+		log_warn(n->log, "ike: keys are kept for Wireshark, as the configuration says");
+	}
 	n->engine->ike = ike_new(cfg, &ops, n->log);
 	node_ike_listen(n, message);
 }
@@ -89,9 +171,8 @@ void node_engine_stop(struct node *n)
 	if (!e)
 		return;
 	ike_free(e->ike);
-	if (e->keys)
-		mem_wipe(e->keys, KEYS_KEPT * sizeof *e->keys);
-	free(e->keys);
+	key_lines_wipe(&e->ike_keys);
+	key_lines_wipe(&e->esp_keys);
 	free(e);
 }
 
@@ -217,19 +298,23 @@ static json_t *engine_status(const struct node_engine *e)
 	return json_pack("{s:o,s:o,s:o}", "ike", list, "counters", counters, "texts", texts);
 }
 
-static json_t *engine_keys(const struct node_engine *e)
+static json_t *lines_json(const struct key_lines *k)
 {
 	json_t *list = json_array();
-	if (!e->node->cfg->ike->engine.wireshark) {
-		json_decref(list);
+	size_t first = k->count > KEYS_KEPT ? k->count - KEYS_KEPT : 0;
+	for (size_t i = first; i < k->count; i++)
+		json_array_append_new(list, json_string(k->lines[i % KEYS_KEPT]));
+	return list;
+}
+
+static json_t *engine_keys(const struct node_engine *e)
+{
+	if (!e->node->cfg->ike->engine.wireshark)
 		return json_pack("{s:s}", "error",
 				 "keys are not given out: the configuration does not allow it "
 				 "(wireshark-keys = yes in section ike)");
-	}
-	size_t first = e->key_count > KEYS_KEPT ? e->key_count - KEYS_KEPT : 0;
-	for (size_t i = first; i < e->key_count; i++)
-		json_array_append_new(list, json_string(e->keys[i % KEYS_KEPT]));
-	return json_pack("{s:o}", "keys", list);
+	return json_pack("{s:o,s:o}", "keys", lines_json(&e->ike_keys), "esp",
+			 lines_json(&e->esp_keys));
 }
 
 static json_t *engine_rekey(struct node_engine *e, const char *name, const char *what)
