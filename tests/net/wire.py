@@ -23,16 +23,16 @@ ICV_LEN = 16
 ETHERTYPE_IP, ETHERTYPE_IPV6 = 0x0800, 0x86DD
 
 _crypto = ctypes.CDLL("libcrypto.so.3")
-for _name in ("EVP_CIPHER_CTX_new", "EVP_aes_128_cbc"):
+for _name in ("EVP_CIPHER_CTX_new", "EVP_aes_128_cbc", "EVP_aes_128_ctr"):
     getattr(_crypto, _name).restype = ctypes.c_void_p
 
 
-def aes128_cbc(key: bytes, iv: bytes, data: bytes, encrypt: bool) -> bytes:
+def aes128(mode: str, key: bytes, iv: bytes, data: bytes, encrypt: bool) -> bytes:
+    cipher = ctypes.c_void_p(getattr(_crypto, f"EVP_aes_128_{mode}")())
     context = ctypes.c_void_p(_crypto.EVP_CIPHER_CTX_new())
     try:
         out, length = ctypes.create_string_buffer(len(data) + 16), ctypes.c_int(0)
-        ok = _crypto.EVP_CipherInit_ex(context, ctypes.c_void_p(_crypto.EVP_aes_128_cbc()), None, key, iv,
-                                       ctypes.c_int(1 if encrypt else 0))
+        ok = _crypto.EVP_CipherInit_ex(context, cipher, None, key, iv, ctypes.c_int(1 if encrypt else 0))
         ok = ok and _crypto.EVP_CIPHER_CTX_set_padding(context, ctypes.c_int(0))
         ok = ok and _crypto.EVP_CipherUpdate(context, out, ctypes.byref(length), data, ctypes.c_int(len(data)))
         if not ok:
@@ -40,6 +40,15 @@ def aes128_cbc(key: bytes, iv: bytes, data: bytes, encrypt: bool) -> bytes:
         return out.raw[:length.value]
     finally:
         _crypto.EVP_CIPHER_CTX_free(context)
+
+
+def aes128_cbc(key: bytes, iv: bytes, data: bytes, encrypt: bool) -> bytes:
+    return aes128("cbc", key, iv, data, encrypt)
+
+
+def aes128_gcm_open(key: bytes, iv: bytes, data: bytes) -> bytes:
+    """RFC 4106 without its check, which is the daemon's: the key ends with the salt."""
+    return aes128("ctr", key[:16], key[16:] + iv + bytes([0, 0, 0, 2]), data, False)
 
 
 @dataclasses.dataclass
@@ -97,26 +106,43 @@ def read_capture(path: pathlib.Path) -> Iterator[Packet]:
 
 
 class Opener:
-    """Opens ESP packets of the configured connections."""
+    """Opens ESP packets: of configured connections, or of those of IKEv2 that the home server's
+    configuration lets it tell the keys of."""
 
     def __init__(self, world: w.World, options: sojourn_config.Options):
-        self.keys: dict[int, bytes] = {}
-        for terminal in world.terminals:
+        self.cbc: dict[int, bytes] = {}
+        self.gcm: dict[int, bytes] = {}
+        for terminal in world.terminals if not options.ike else ():
             for p in sojourn_config.pairs(terminal, options):
-                self.keys[p.spi_up], self.keys[p.spi_down] = p.key_up, p.key_down
+                self.cbc[p.spi_up], self.cbc[p.spi_down] = p.key_up, p.key_down
+        for line in world.daemon("hs").ask("keys")["esp"] if options.ike else ():
+            fields = line.strip('"').split('","')
+            self.gcm[int(fields[3], 16)] = bytes.fromhex(fields[5][2:])
 
     def open(self, esp: bytes) -> bytes | None:
         """The inner packet, or None when it is not ours.  The integrity check is the daemon's."""
-        if len(esp) < 8 + 16 + 16 + ICV_LEN or (len(esp) - 8 - ICV_LEN) % 16 != 0:
+        if len(esp) < 8 + 16 + 16 + ICV_LEN:
             return None
-        key = self.keys.get(struct.unpack_from("!I", esp)[0])
-        if key is None:
+        spi = struct.unpack_from("!I", esp)[0]
+        if spi in self.gcm:
+            plain = aes128_gcm_open(self.gcm[spi], esp[8:16], esp[16:-ICV_LEN])
+        elif spi in self.cbc and (len(esp) - 8 - ICV_LEN) % 16 == 0:
+            key = self.cbc[spi][:sojourn_config.ENCRYPTION_KEY_LEN]
+            plain = aes128_cbc(key, esp[8:24], esp[24:-ICV_LEN], False)
+        else:
             return None
-        plain = aes128_cbc(key[:sojourn_config.ENCRYPTION_KEY_LEN], esp[8:24], esp[24:-ICV_LEN], False)
         pad_len, next_header = plain[-2], plain[-1]
         if pad_len + 2 > len(plain) or next_header not in (4, 41):
             return None
         return plain[:len(plain) - 2 - pad_len]
+
+
+def is_ike_request(packet: Packet) -> bool:
+    """IKEv2 on the port for UDP encapsulation (RFC 7296 3.1, RFC 3948 2.2)."""
+    if packet.protocol != socket.IPPROTO_UDP or len(packet.payload) < 8 + 4 + 28:
+        return False
+    ports, data = struct.unpack_from("!HH", packet.payload), packet.payload[8:]
+    return ESP_PORT in ports and data[:4] == bytes(4) and not data[4 + 19] & 0x20
 
 
 def is_registration(inner: bytes) -> bool:
