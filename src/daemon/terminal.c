@@ -130,27 +130,67 @@ static void ask_route(struct node *n, struct netreq *req)
 		loop_stop(n->loop);
 }
 
-/* Our routes go into the tunnel, or at home natively by the home link's gateway. */
-static void ask_routes(struct node *n, const struct config *cfg, const struct care_of *at)
+/* Is it for the tunnel?  With the address that its packets have: none as long as the server has not
+ * assigned any, when they are dropped rather than sent in the clear. */
+static bool route_is_ours(const struct terminal *t, const struct prefix *p, struct addr *home)
 {
-	for (unsigned i = 0; i < cfg->route_count; i++) {
-		const struct prefix *p = &cfg->routes[i];
-		const struct addr *home = home_for(terminal_of(n), p->addr.family);
-		struct netreq req = {.kind = NETREQ_ROUTE, .on = true, .prefix = *p};
-		if (!home)
-			continue; /* no home address of this family: nothing to carry */
-		req.addr = *home;
-		if (at) {
-			bool on_link = cfg->has_home && cfg->home_prefix.len <= p->len &&
-				       prefix_contains(&cfg->home_prefix, &p->addr);
-			memcpy(req.interface, at->interface, sizeof req.interface);
-			/* No way to it from home: the system's own routes are left. */
-			req.on = on_link || at->gateway.family == p->addr.family;
-			if (!on_link && req.on)
-				req.gateway = at->gateway;
-		}
-		ask_route(n, &req);
+	const struct addr *a = home_for(t, p->addr.family);
+	if (t->keeper && keeper_state(t->keeper) == KEEPER_DOWN)
+		return false; /* somebody wants it so */
+	*home = a ? *a : (struct addr){0};
+	return a || (t->keeper && !t->home_count);
+}
+
+static void route_off(struct node *n, const struct prefix *p)
+{
+	struct netreq req = {.kind = NETREQ_ROUTE, .prefix = *p};
+	ask_route(n, &req);
+}
+
+static void route_on(struct node *n, const struct config *cfg, const struct prefix *p,
+		     const struct addr *home, const struct care_of *at)
+{
+	struct netreq req = {.kind = NETREQ_ROUTE, .on = true, .prefix = *p, .addr = *home};
+	if (at) {
+		bool on_link = cfg->has_home && cfg->home_prefix.len <= p->len &&
+			       prefix_contains(&cfg->home_prefix, &p->addr);
+		memcpy(req.interface, at->interface, sizeof req.interface);
+		/* No way to it from home: the system's own routes are left. */
+		req.on = on_link || at->gateway.family == p->addr.family;
+		if (!on_link && req.on)
+			req.gateway = at->gateway;
 	}
+	ask_route(n, &req);
+}
+
+/* Our routes go into the tunnel, or at home natively by the home link's gateway. */
+static void routes_set(struct node *n, const struct config *cfg, const struct care_of *at)
+{
+	struct terminal *t = terminal_of(n);
+	struct prefix ours[CONFIG_LIST_MAX];
+	uint8_t count = 0;
+	struct addr home;
+	for (unsigned i = 0; i < cfg->route_count; i++) {
+		if (!route_is_ours(t, &cfg->routes[i], &home))
+			continue;
+		route_on(n, cfg, &cfg->routes[i], &home, at);
+		ours[count++] = cfg->routes[i];
+	}
+	for (unsigned i = 0; i < t->route_count; i++) {
+		bool stays = false;
+		for (unsigned k = 0; k < count; k++)
+			stays |= prefix_equal(&ours[k], &t->routes[i]);
+		if (!stays)
+			route_off(n, &t->routes[i]);
+	}
+	t->route_count = count;
+	memcpy(t->routes, ours, count * sizeof ours[0]);
+}
+
+void terminal_routes(struct node *n, const struct config *cfg)
+{
+	const struct terminal *t = terminal_of(n);
+	routes_set(n, cfg, t->home_at.interface[0] ? &t->home_at : NULL);
 }
 
 /* The home addresses stay on the TUN device at home too: packets still on their way in a
@@ -172,7 +212,7 @@ static void home_change(void *ctx, const struct care_of *at)
 		memcpy(req.interface, at->interface, sizeof req.interface);
 		node_ask(n, &req);
 	}
-	ask_routes(n, n->cfg, at);
+	routes_set(n, n->cfg, at);
 	if (at)
 		t->home_at = *at;
 	else
@@ -398,7 +438,7 @@ void terminal_homes_set(struct node *n, const struct addr *homes, uint8_t count)
 	for (uint8_t i = 0; i < t->home_count; i++)
 		ask_home_addr(n, &t->homes[i], "", true);
 	watch_ignore(t->watch, t->homes, t->home_count);
-	ask_routes(n, n->cfg, t->home_at.interface[0] ? &t->home_at : NULL);
+	terminal_routes(n, n->cfg);
 }
 
 static int watch_start(struct node *n, struct err *err)
@@ -434,6 +474,8 @@ static int terminal_start(struct node *n, struct err *err)
 		terminal_ike_start(n);
 	if (me->home_count)
 		terminal_homes_set(n, me->homes, me->home_count);
+	else
+		terminal_routes(n, n->cfg);
 	if (!me->connections && n->cfg->ike)
 		return 0;
 	t->peer = node_peer_new(me, true);
@@ -461,26 +503,6 @@ static void terminal_stop(struct node *n)
 	n->state = NULL;
 }
 
-static bool has_route(const struct config *cfg, const struct prefix *p)
-{
-	for (unsigned i = 0; i < cfg->route_count; i++)
-		if (prefix_equal(&cfg->routes[i], p))
-			return true;
-	return false;
-}
-
-static void reload_routes(struct node *n, const struct config *fresh)
-{
-	const struct terminal *t = terminal_of(n);
-	for (unsigned i = 0; i < n->cfg->route_count; i++) {
-		const struct prefix *p = &n->cfg->routes[i];
-		struct netreq req = {.kind = NETREQ_ROUTE, .prefix = *p};
-		if (!has_route(fresh, p) && home_for(terminal_of(n), p->addr.family))
-			ask_route(n, &req);
-	}
-	ask_routes(n, fresh, t->home_at.interface[0] ? &t->home_at : NULL);
-}
-
 static int terminal_reload(struct node *n, struct config *fresh, struct err *err)
 {
 	struct terminal *t = terminal_of(n);
@@ -502,7 +524,7 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 		else
 			terminal_connection_remove(n, a);
 	}
-	reload_routes(n, fresh);
+	terminal_routes(n, fresh);
 	terminal_ike_reload(n, fresh, clock_now_us());
 	if (t->mover)
 		mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,

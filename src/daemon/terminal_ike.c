@@ -406,5 +406,6 @@ json_t *terminal_ike_command(struct node *n, const char *command)
 		keeper_up(t->keeper, clock_now_us());
 	else
 		keeper_down(t->keeper, clock_now_us());
+	terminal_routes(n, n->cfg);
 	return json_pack("{s:b}", "ok", 1);
 }

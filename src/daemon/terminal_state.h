@@ -44,9 +44,11 @@ struct terminal {
 	struct conn *active[ACTIVE_MAX];
 	uint8_t active_count;
 	struct care_of home_at; /* interface "": away */
-	unsigned routes_asked;	/* of net, not answered yet */
-	bool nothing_active;	/* to be published a little after they are */
-	usec_t nothing_us;	/* then */
+	uint8_t route_count;
+	struct prefix routes[CONFIG_LIST_MAX]; /* as net was asked for them */
+	unsigned routes_asked;		       /* of net, not answered yet */
+	bool nothing_active;		       /* to be published a little after they are */
+	usec_t nothing_us;		       /* then */
 	/* with IKE */
 	struct keeper *keeper; /* NULL: configured keys only */
 	struct node_joint joint;
@@ -65,6 +67,8 @@ static inline struct terminal *terminal_of(const struct node *n)
 /* A mover for these home addresses in place of the one that is there. */
 void terminal_mover_begin(struct node *n, const struct mover_agent *agent);
 void terminal_homes_set(struct node *n, const struct addr *homes, uint8_t count);
+/* The routes of cfg are for the tunnel, or not, as things are now. */
+void terminal_routes(struct node *n, const struct config *cfg);
 /* Packets go out on these from now. */
 void terminal_activate(void *node, struct conn *const *conns, uint8_t count);
 /* At once: a connection is about to go. */
