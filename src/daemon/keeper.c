@@ -489,6 +489,9 @@ static uint16_t rekeyed(struct keeper *k, struct line *l, struct ike_child_up *u
 		return IKE_N_TEMPORARY_FAILURE;
 	t->child = up->child;
 	ike_child_set_user(up->child, t->conn);
+	/* The other side has it already; who answers waits for the old one's end. */
+	if (up->initiator)
+		k->ops.joint.conn_switch(k->ops.joint.ctx, t->conn, up->spi_in);
 	return 0;
 }
 
@@ -625,7 +628,8 @@ void keeper_wanted(struct keeper *k, const struct care_of *care_of, usec_t now_u
 {
 	struct line *l = k->line;
 	struct endpoint server;
-	if (!l || !l->sojourn || !l->peer || now_us < l->wish_after_us ||
+	/* Without a mover it is being made: it says so again with its first connection. */
+	if (!k->mover || !l || !l->sojourn || !l->peer || now_us < l->wish_after_us ||
 	    !server_for(k, care_of, &server) || wishes_for(l, care_of))
 		return;
 	/* With nothing that works its setup may as well register it. */
@@ -642,8 +646,10 @@ int keeper_spare_taken(struct keeper *k, struct conn *conn, const struct care_of
 	if (conn_set_name(k->table, conn, name) < 0)
 		log_warn(k->log, "keeper: name taken connection=%s", conn->name);
 	(void)server_for(k, care_of, &conn->server);
-	if (t)
+	if (t) {
 		t->spare = false;
+		k->line->spare_taken = true;
+	}
 	return preference;
 }
 
@@ -772,6 +778,12 @@ static void spares_top_up(struct keeper *k, usec_t now_us)
 {
 	struct line *l = k->line;
 	unsigned spares = wishes_for(l, NULL);
+	/* Not in the middle of a move. */
+	if (l->spare_taken)
+		l->spare_after_us = now_us + SPARE_WAIT_US;
+	l->spare_taken = false;
+	if (now_us < l->spare_after_us)
+		return;
 	for (const struct tended *t = l->tended; t; t = t->next)
 		spares += t->spare;
 	/* One after the other: what a care-of address wants comes first. */

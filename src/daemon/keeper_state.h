@@ -56,6 +56,8 @@ struct line {
 	bool moving;		    /* way is for where the IKE SA goes as soon as it is ready */
 	usec_t up_us;
 	usec_t wish_after_us; /* the server makes no more now */
+	bool spare_taken;     /* a moment ago */
+	usec_t spare_after_us;
 	/* a server of another make */
 	struct conn *conn;
 	struct move *move; /* open until the server has answered; NULL */

@@ -235,11 +235,12 @@ void seeker_care_ofs(struct keeper *k, usec_t now_us)
 		if (a->used && !there)
 			attempt_end(k, a, now_us);
 	}
-	/* Something may be better now, or be there at all. */
+	/* Something may be better now, or be there at all; what is asked already keeps its time. */
 	if (k->up && !k->leader && (seeker_busy(k) || !k->line)) {
 		k->tried = 0;
 		k->failures = 0;
-		k->seek_us = now_us;
+		if (attempt_oldest(k) == NULL)
+			k->seek_us = now_us;
 	}
 }
 

@@ -192,6 +192,9 @@ static uint16_t rekeyed(struct steward *s, struct ike_child_up *up)
 		return IKE_N_TEMPORARY_FAILURE;
 	h->child = up->child;
 	ike_child_set_user(up->child, c);
+	/* The other side has it already; who answers waits for the old one's end. */
+	if (up->initiator)
+		s->ops.joint.conn_switch(s->ops.joint.ctx, c, up->spi_in);
 	return 0;
 }
 

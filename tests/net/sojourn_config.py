@@ -173,9 +173,12 @@ def indented(text: str) -> str:
 
 def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str:
     agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 else [])
-    routes = ["10.1.0.0/24"] + (["fd00:1::/64"] if options.home6 else [])
+    routes = ["10.1.0.0/24"] + (["fd00:1::/64"] if options.home6 or options.fleet else [])
+    # Who comes home must know which address it has there; others are given one.
+    home = [] if options.fleet else [
+        'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}']
+    addresses = [f"home-address = {quoted(homes(terminal, options))}"] if home else []
     configured = [] if options.ike else [
-        f"home-address = {quoted(homes(terminal, options))}",
         f"home-agent = {quoted(agents)}",
         f"registration-spi = {registration_spi(terminal)}",
         f"registration-key = {hex_key(registration_key(terminal))}",
@@ -186,17 +189,18 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
         'role = "terminal"',
         f'name = "{terminal.name}"',
         f'control = "{world.daemon(terminal.node).socket}"',
+        *addresses,
         *configured,
         f"routes = {quoted(routes)}",
         *options.terminal_lines,
-        'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}',
+        *home,
         *connections,
     ]
     return "\n".join(lines) + "\n"
 
 
 def server_text(world: w.World, options: Options) -> str:
-    agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 else [])
+    agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 or options.fleet else [])
     lines = [
         'role = "home-server"',
         f'control = "{world.daemon("hs").socket}"',

@@ -696,9 +696,9 @@ class World:
             bindings = [b for b in server.ask("bindings")["bindings"] if b["terminal"] == terminal.name]
             theirs = {c["name"]: c["spi_in"] for c in server.ask("connections")["connections"]
                       if c["terminal"] == terminal.name}
-            return (client.active() == [name] and bool(bindings)
-                    and all([theirs.get(c) for c in b["connections"]] == [client.connection(name)["spi_out"]]
-                            for b in bindings))
+            ours = {c["name"]: c["spi_out"] for c in client.ask("connections")["connections"]}
+            return (client.active() == [name] and bool(bindings) and name in ours
+                    and all([theirs.get(c) for c in b["connections"]] == [ours[name]] for b in bindings))
         wait_for(agreed, timeout, f"{name} is active on {terminal.node} and the home server")
 
     def wait_home(self, timeout: float = 10) -> None:
