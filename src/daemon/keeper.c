@@ -25,6 +25,7 @@
 #define WISH_AGAIN_US  (5 * USEC_PER_SEC)
 #define CHILD_AGAIN_US USEC_PER_SEC /* the only child SA was deleted by the server */
 #define SHORT_LINE_US  (10 * USEC_PER_SEC)
+#define SPARE_WAIT_US  USEC_PER_SEC
 #define LOOK_US	       (500 * USEC_PER_MS)
 
 /* --- names and preferences */
