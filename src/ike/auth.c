@@ -305,25 +305,14 @@ static void put_idr(const struct ike_sa *sa, struct ike_builder *b)
 		ike_put_typed(b, IKE_PAYLOAD_IDR, id->type, id->data, id->len);
 }
 
-/* No other IKE SA with this peer: whatever it still has is of a life before (RFC 7296 2.4).  One
- * that cannot follow us to where we begin this one does not count: it may not even be told of its
- * end, and its addresses are to be this one's. */
-static bool is_initial(const struct ike_sa *sa)
-{
-	for (struct ike_sa *o = ike_sa_first(sa->engine); o; o = ike_sa_next(o))
-		if (o != sa && o->peer == sa->peer && o->state == IKE_SA_ESTABLISHED &&
-		    (o->mobike || o->sojourn || ike_path_equal(&o->path, &sa->path)))
-			return false;
-	return true;
-}
-
 static bool put_first(struct ike_sa *sa, struct ike_builder *b, struct err *err)
 {
 	struct half *h = sa->half;
 	struct auth *a = h->auth;
 	const struct ike_peer *peer = sa->peer;
 	ike_put_typed(b, IKE_PAYLOAD_IDI, a->id_i[0], a->id_i + 4, a->id_i_len - 4u);
-	if (is_initial(sa))
+	/* With no other IKE SA, whatever the peer still has is of a life before (RFC 7296 2.4). */
+	if (!sa_has_another(sa))
 		ike_put_notify(b, IKE_N_INITIAL_CONTACT, NULL, 0);
 	put_certs(sa, b);
 	put_certreq(sa, b);

@@ -137,6 +137,18 @@ void sa_set_peer(struct ike_sa *sa, const struct ike_peer *peer)
 		hash_add(&e->by_peer, &sa->by_peer, peer_hash(e, peer));
 }
 
+bool sa_has_another(const struct ike_sa *sa)
+{
+	const struct ike *e = sa->engine;
+	for (struct hash_link *l = hash_find(&e->by_peer, peer_hash(e, sa->peer)); l;
+	     l = hash_next(l)) {
+		const struct ike_sa *other = hash_owner(l, struct ike_sa, by_peer);
+		if (other != sa && other->peer == sa->peer && other->state == IKE_SA_ESTABLISHED)
+			return true;
+	}
+	return false;
+}
+
 static bool text_equal(const char *a, const char *b)
 {
 	return strcmp(a ? a : "", b ? b : "") == 0;
