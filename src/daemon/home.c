@@ -248,7 +248,8 @@ static void home_sweep(struct node *n, struct conn *c, usec_t now)
 	bool silent = heard + STALE_US < now;
 	if (c->state == CONN_READY && silent)
 		conn_set_state(n->table, c, CONN_STALE, now);
-	else if (c->state == CONN_STALE && !silent)
+	else if ((c->state == CONN_STALE && !silent) ||
+		 (c->state == CONN_FORMING && heard && rcu_dereference(c->out->path)))
 		conn_set_state(n->table, c, CONN_READY, now);
 }
 

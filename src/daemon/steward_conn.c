@@ -3,7 +3,8 @@
  * The steward's connections: what child SAs become.
  *
  * A Sojourn's connection has no place until its first packet comes (the role learns it, as with
- * care-of = any), and is registered by the setup itself when that asks for it.  One of another make
+ * care-of = any), and is registered by the setup itself when that asks for it; then it is where the
+ * IKE SA is until a packet says otherwise.  One of another make
  * goes where the IKE SA goes and has the home addresses its selectors allow: the newest child SA
  * that can carry what the one before carried.
  */
@@ -171,13 +172,11 @@ static void name_choose(const struct steward *s, const struct sw_line *l, const 
 			 n);
 }
 
-static void place(struct steward *s, struct conn *c, const struct ike_sa *sa,
-		  const struct ike_path *path)
+static void place(struct steward *s, struct conn *c, const struct ike_path *path)
 {
 	struct endpoint care_of = path->remote, server = path->local;
 	if (!c->udp)
 		care_of.port = server.port = 0;
-	c->behind_nat = ike_sa_nat_there(sa);
 	conn_set_pair(s->table, c, &care_of, &server);
 	s->ops.joint.conn_path(s->ops.joint.ctx, c, path);
 }
@@ -225,11 +224,15 @@ static void conn_begin(struct steward *s, struct sw_conn *h, struct ike_child_up
 	if (up->sojourn) {
 		struct endpoint none = {0};
 		conn_set_pair(s->table, c, &none, &ike_sa_path(up->sa)->local);
+		/* Active from now: until a packet says where it is, it is where the terminal is. */
+		if (up->connection && up->connection->reg && !h->spare)
+			place(s, c, ike_sa_path(up->sa));
 		if (up->connection)
 			register_sojourn(s, h, up, now_us);
 		return;
 	}
-	place(s, c, up->sa, ike_sa_path(up->sa));
+	place(s, c, ike_sa_path(up->sa));
+	c->behind_nat = ike_sa_nat_there(up->sa);
 	conn_set_state(s->table, c, CONN_READY, now_us);
 	register_other(s, h, up->local, up->remote, false, now_us);
 }
@@ -336,7 +339,8 @@ void steward_sa_moved(struct steward *s, struct ike_sa *sa, const struct ike_pat
 	for (struct sw_conn *h = l->conns; h; h = h->next) {
 		endpoint_format(&h->conn->care_of, from);
 		encapsulation_follow(s, sa, h->conn);
-		place(s, h->conn, sa, path);
+		place(s, h->conn, path);
+		h->conn->behind_nat = ike_sa_nat_there(sa);
 		endpoint_format(&h->conn->care_of, to);
 		log_info(s->log, "steward: moved terminal=%s connection=%s from=%s to=%s by=\"%s\"",
 			 l->instance->name, h->conn->name, from, to, why);
@@ -353,8 +357,6 @@ void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
 	if (!h || !steward_follows(c))
 		return;
 	struct ike_sa *sa = h->line->sa;
-	if (addr_equal(&c->care_of.addr, &ike_sa_path(sa)->remote.addr))
-		c->behind_nat = ike_sa_nat_there(sa);
 	if (c->state != CONN_ACTIVE || !s->ops.follow_path(s->ops.ctx, c, &path) ||
 	    ike_path_equal(&path, ike_sa_path(sa)))
 		return;

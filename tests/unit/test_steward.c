@@ -44,8 +44,9 @@ static void test_sojourn(void **state)
 	assert_string_equal(c->name, "wifi");
 	assert_true(steward_made(c));
 	assert_true(c->udp);
-	assert_int_equal(c->care_of.addr.family, 0);
-	assert_null(rcu_dereference(c->out->path));
+	/* Packets to it need not wait for its first one. */
+	assert_addr(rcu_dereference(c->out->path)->remote.addr, "192.0.2.10");
+	assert_int_equal(rcu_dereference(c->out->path)->remote.port, 4500);
 	assert_ptr_equal(c->in->space, &c->peer->space);
 	assert_int_equal(c->peer->prefix_count, 2);
 	assert_int_equal(c->state, CONN_ACTIVE);
@@ -71,6 +72,8 @@ static void test_sojourn(void **state)
 	/* More of them; a spare one registers nothing; names stay apart. */
 	assert_true(client_add(alice, wish("wifi", false, false)));
 	assert_string_equal(conn_at(client_child())->name, "wifi-2");
+	assert_int_equal(conn_at(client_child())->care_of.addr.family, 0);
+	assert_null(rcu_dereference(conn_at(client_child())->out->path));
 	assert_true(client_add(alice, wish("", true, true)));
 	assert_int_equal(client_child()->registered.lifetime_s, 0);
 	assert_int_equal(client_child()->registered.time >> 32,
