@@ -8,9 +8,10 @@
  *   0                    8    8 + iv_len                 len - icv_len
  *
  * A struct crypt keeps a cipher context whose key schedule is made once, so that a packet only
- * sets an IV.  HMAC keeps the digest state after the inner and the outer pad (RFC 2104 section
- * 4) and copies it for each packet; that saves two blocks of hashing per packet and was measured
- * to be faster than EVP_MAC re-initialised from its cached key.
+ * sets an IV.  It is made with the first packet: a context is a kilobyte and more, and a home
+ * server has many SAs that carry nothing for now.  HMAC keeps the digest state after the inner and
+ * the outer pad (RFC 2104 section 4) and copies it for each packet; that saves two blocks of
+ * hashing per packet and was measured to be faster than EVP_MAC re-initialised from its cached key.
  *
  * ESN's high half is not sent (RFC 4303 2.2.1): HMAC covers the packet with the high half behind
  * it; an AEAD's additional data are SPI, high half, low half (RFC 4106 section 5, RFC 7634
@@ -39,8 +40,11 @@ struct crypt {
 	const struct alg *encr, *integ;
 	enum crypt_direction direction;
 	uint8_t salt[4];
+	bool made;			  /* what follows; then the key is wiped */
 	EVP_CIPHER_CTX *cipher;		  /* NULL: null encryption */
 	EVP_MD_CTX *inner, *outer, *work; /* HMAC; NULL for an AEAD */
+	size_t key_len;
+	uint8_t key[];
 };
 
 size_t crypt_key_len(const struct alg *encr, const struct alg *integ)
@@ -85,29 +89,41 @@ static int crypt_check_pair(const struct alg *encr, const struct alg *integ, siz
 	return 0;
 }
 
-static int crypt_init_cipher(struct crypt *c, const uint8_t *key, struct err *err)
+/* The library keeps what was fetched before: this is a look into a table. */
+static int crypt_check_library(const struct alg *encr, const struct alg *integ, struct err *err)
+{
+	bool has = true;
+	if (encr->openssl_name[0]) {
+		EVP_CIPHER *type = EVP_CIPHER_fetch(NULL, encr->openssl_name, NULL);
+		has = type != NULL;
+		EVP_CIPHER_free(type);
+	}
+	if (!has)
+		return err_set(err, "%s: the cryptographic library does not have it", encr->name);
+	if (integ) {
+		EVP_MD *type = EVP_MD_fetch(NULL, integ->openssl_name, NULL);
+		has = type != NULL;
+		EVP_MD_free(type);
+	}
+	if (!has)
+		return err_set(err, "%s: the cryptographic library does not have it", integ->name);
+	return 0;
+}
+
+static bool crypt_make_cipher(struct crypt *c)
 {
 	const struct alg *a = c->encr;
 	if (!a->openssl_name[0])
-		return 0;
-	int rc = -1;
+		return true;
+	int seal = c->direction == CRYPT_SEAL ? 1 : 0;
 	EVP_CIPHER *type = EVP_CIPHER_fetch(NULL, a->openssl_name, NULL);
 	c->cipher = EVP_CIPHER_CTX_new();
-	if (!type || !c->cipher) {
-		err_set(err, "%s: the cryptographic library does not have it", a->name);
-		goto out;
-	}
-	int seal = c->direction == CRYPT_SEAL ? 1 : 0;
-	if (!EVP_CipherInit_ex2(c->cipher, type, key, NULL, seal, NULL) ||
-	    !EVP_CIPHER_CTX_set_padding(c->cipher, 0)) {
-		err_set(err, "%s: the cryptographic library refuses the key", a->name);
-		goto out;
-	}
-	memcpy(c->salt, key + (a->key_len - a->salt_len), a->salt_len);
-	rc = 0;
-out:
+	bool ok = type && c->cipher &&
+		  EVP_CipherInit_ex2(c->cipher, type, c->key, NULL, seal, NULL) &&
+		  EVP_CIPHER_CTX_set_padding(c->cipher, 0);
+	memcpy(c->salt, c->key + (a->key_len - a->salt_len), a->salt_len);
 	EVP_CIPHER_free(type);
-	return rc;
+	return ok;
 }
 
 /* Digest state after one block of key XOR pad. */
@@ -127,45 +143,58 @@ static bool crypt_init_pad(EVP_MD_CTX *ctx, const EVP_MD *type, const uint8_t *k
 	return ok;
 }
 
-static int crypt_init_hmac(struct crypt *c, const uint8_t *key, struct err *err)
+static bool crypt_make_hmac(struct crypt *c)
 {
 	const struct alg *a = c->integ;
 	if (!a)
-		return 0;
-	int rc = -1;
+		return true;
+	const uint8_t *key = c->key + c->encr->key_len;
 	EVP_MD *type = EVP_MD_fetch(NULL, a->openssl_name, NULL);
 	c->inner = EVP_MD_CTX_new();
 	c->outer = EVP_MD_CTX_new();
 	c->work = EVP_MD_CTX_new();
-	if (!type || !c->inner || !c->outer || !c->work) {
-		err_set(err, "%s: the cryptographic library does not have it", a->name);
-		goto out;
-	}
-	if (!crypt_init_pad(c->inner, type, key, a->key_len, 0x36) ||
-	    !crypt_init_pad(c->outer, type, key, a->key_len, 0x5c)) {
-		err_set(err, "%s: the cryptographic library refuses the key", a->name);
-		goto out;
-	}
-	rc = 0;
-out:
+	bool ok = type && c->inner && c->outer && c->work &&
+		  crypt_init_pad(c->inner, type, key, a->key_len, 0x36) &&
+		  crypt_init_pad(c->outer, type, key, a->key_len, 0x5c);
 	EVP_MD_free(type);
-	return rc;
+	return ok;
+}
+
+/* The library cleanses what it frees. */
+static void crypt_unmake(struct crypt *c)
+{
+	EVP_CIPHER_CTX_free(c->cipher);
+	EVP_MD_CTX_free(c->inner);
+	EVP_MD_CTX_free(c->outer);
+	EVP_MD_CTX_free(c->work);
+	c->cipher = NULL;
+	c->inner = c->outer = c->work = NULL;
+}
+
+/* False: out of memory, as a rule; the packet is not to be had, the next one tries again. */
+static bool crypt_make(struct crypt *c)
+{
+	if (!crypt_make_cipher(c) || !crypt_make_hmac(c)) {
+		crypt_unmake(c);
+		return false;
+	}
+	mem_wipe(c->key, c->key_len);
+	c->made = true;
+	return true;
 }
 
 struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const uint8_t *key,
 			size_t key_len, enum crypt_direction direction, struct err *err)
 {
-	if (crypt_check_pair(encr, integ, key_len, err) != 0)
+	if (crypt_check_pair(encr, integ, key_len, err) != 0 ||
+	    crypt_check_library(encr, integ, err) != 0)
 		return NULL;
-	struct crypt *c = mem_zalloc(sizeof(*c));
+	struct crypt *c = mem_zalloc(sizeof(*c) + key_len);
 	c->encr = encr;
 	c->integ = integ;
 	c->direction = direction;
-	if (crypt_init_cipher(c, key, err) != 0 ||
-	    crypt_init_hmac(c, key + encr->key_len, err) != 0) {
-		crypt_free(c);
-		return NULL;
-	}
+	c->key_len = key_len;
+	memcpy(c->key, key, key_len);
 	return c;
 }
 
@@ -173,12 +202,8 @@ void crypt_free(struct crypt *c)
 {
 	if (!c)
 		return;
-	/* The library cleanses what it frees. */
-	EVP_CIPHER_CTX_free(c->cipher);
-	EVP_MD_CTX_free(c->inner);
-	EVP_MD_CTX_free(c->outer);
-	EVP_MD_CTX_free(c->work);
-	mem_wipe(c, sizeof(*c));
+	crypt_unmake(c);
+	mem_wipe(c, sizeof(*c) + c->key_len);
 	free(c);
 }
 
@@ -273,7 +298,7 @@ static bool crypt_seal_one(const struct crypt_op *op, const uint8_t *random_iv)
 {
 	struct crypt *c = op->crypt;
 	struct parts p;
-	if (c->direction != CRYPT_SEAL || !crypt_cut(op, &p))
+	if (c->direction != CRYPT_SEAL || !crypt_cut(op, &p) || (!c->made && !crypt_make(c)))
 		return false;
 	if (crypt_icv_by_aead(c)) {
 		struct writer w = writer_of(p.iv, c->encr->iv_len);
@@ -314,7 +339,7 @@ static bool crypt_open_one(const struct crypt_op *op)
 {
 	struct crypt *c = op->crypt;
 	struct parts p;
-	if (c->direction != CRYPT_OPEN || !crypt_cut(op, &p))
+	if (c->direction != CRYPT_OPEN || !crypt_cut(op, &p) || (!c->made && !crypt_make(c)))
 		return false;
 	if (crypt_icv_by_aead(c))
 		return crypt_aead(op, &p);

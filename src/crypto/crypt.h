@@ -3,7 +3,8 @@
  * Sealing and opening ESP packets, in batches.
  *
  * A struct crypt is one direction's key schedule for one SA.  It holds library state that is
- * changed by use: one thread uses it at a time.  Nothing is allocated per packet.
+ * changed by use: one thread uses it at a time.  That state is made with the first packet; nothing
+ * is allocated for those after it.
  *
  * Packets are whole ESP packets in place: SPI, sequence, room for the IV, payload with
  * padding and trailer, room for the ICV.  RFC 4303 (3.3.2, ESN 2.2.1), RFC 3602, RFC 4106,
