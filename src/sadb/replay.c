@@ -14,6 +14,9 @@
  * 3.3.3: no packet has number 0) and the new top after a reset, since nothing below that was sent
  * in the numbering that begins there.
  *
+ * The blocks are made with the first number that is marked: a home server has many windows in which
+ * nothing has come yet.
+ *
  * Threads: one writer, the packet thread.  Control reads for display; the fields are relaxed
  * atomics so that such a read is a value of some moment, nothing more.
  */
@@ -29,9 +32,9 @@ struct replay {
 	_Atomic uint64_t top;
 	_Atomic uint64_t floor;
 	_Atomic bool primed;
-	uint32_t packets;    /* a multiple of BLOCK_BITS; 0: no anti-replay */
-	uint32_t block_mask; /* number of blocks (a power of two) - 1 */
-	_Atomic uint64_t blocks[];
+	uint32_t packets;		    /* a multiple of BLOCK_BITS; 0: no anti-replay */
+	uint32_t block_mask;		    /* number of blocks (a power of two) - 1 */
+	_Atomic(_Atomic uint64_t *) blocks; /* owned; NULL: nothing was marked yet */
 };
 
 static inline uint64_t replay_load(const _Atomic uint64_t *v)
@@ -52,7 +55,7 @@ struct replay *replay_new(uint32_t packets)
 	uint32_t blocks = 1;
 	while (blocks < packets / BLOCK_BITS + 1)
 		blocks *= 2;
-	struct replay *r = mem_zalloc(sizeof(*r) + blocks * sizeof(r->blocks[0]));
+	struct replay *r = mem_zalloc(sizeof(*r));
 	r->packets = packets;
 	r->block_mask = blocks - 1;
 	replay_store(&r->floor, 1);
@@ -61,12 +64,20 @@ struct replay *replay_new(uint32_t packets)
 
 void replay_free(struct replay *r)
 {
+	if (r)
+		free(atomic_load_explicit(&r->blocks, memory_order_relaxed));
 	free(r);
 }
 
-static _Atomic uint64_t *replay_block(struct replay *r, uint64_t seq)
+static _Atomic uint64_t *replay_blocks(const struct replay *r)
 {
-	return &r->blocks[(seq / BLOCK_BITS) & r->block_mask];
+	return atomic_load_explicit(&r->blocks, memory_order_acquire);
+}
+
+static uint64_t replay_block(const struct replay *r, uint64_t seq)
+{
+	const _Atomic uint64_t *blocks = replay_blocks(r);
+	return blocks ? replay_load(&blocks[(seq / BLOCK_BITS) & r->block_mask]) : 0;
 }
 
 static uint64_t replay_bit(uint64_t seq)
@@ -76,12 +87,17 @@ static uint64_t replay_bit(uint64_t seq)
 
 static bool replay_bit_is_set(const struct replay *r, uint64_t seq)
 {
-	return replay_load(&r->blocks[(seq / BLOCK_BITS) & r->block_mask]) & replay_bit(seq);
+	return replay_block(r, seq) & replay_bit(seq);
 }
 
 static void replay_bit_set(struct replay *r, uint64_t seq)
 {
-	_Atomic uint64_t *b = replay_block(r, seq);
+	_Atomic uint64_t *blocks = replay_blocks(r);
+	if (!blocks) {
+		blocks = mem_zalloc(((size_t)r->block_mask + 1) * sizeof(*blocks));
+		atomic_store_explicit(&r->blocks, blocks, memory_order_release);
+	}
+	_Atomic uint64_t *b = &blocks[(seq / BLOCK_BITS) & r->block_mask];
 	replay_store(b, replay_load(b) | replay_bit(seq));
 }
 
@@ -95,8 +111,9 @@ static uint64_t replay_bottom(const struct replay *r)
 
 void replay_reset(struct replay *r, uint64_t top, bool seen)
 {
-	for (uint32_t i = 0; i <= r->block_mask; i++)
-		replay_store(&r->blocks[i], 0);
+	_Atomic uint64_t *blocks = replay_blocks(r);
+	for (uint32_t i = 0; blocks && i <= r->block_mask; i++)
+		replay_store(&blocks[i], 0);
 	replay_store(&r->top, top);
 	replay_store(&r->floor, top ? top : 1);
 	if (seen && r->packets)
@@ -145,10 +162,11 @@ enum replay_verdict replay_check(const struct replay *r, uint64_t seq)
 static void replay_advance(struct replay *r, uint64_t seq)
 {
 	uint64_t from = replay_load(&r->top) / BLOCK_BITS, to = seq / BLOCK_BITS;
+	_Atomic uint64_t *blocks = replay_blocks(r);
 	if (to - from > (uint64_t)r->block_mask + 1)
 		from = to - r->block_mask - 1;
-	while (from < to)
-		replay_store(&r->blocks[++from & r->block_mask], 0);
+	while (blocks && from < to)
+		replay_store(&blocks[++from & r->block_mask], 0);
 	replay_store(&r->top, seq);
 }
 
@@ -186,7 +204,7 @@ uint64_t replay_missing(const struct replay *r, uint64_t from, uint64_t to)
 			last = to;
 		uint64_t mask = UINT64_MAX << (from % BLOCK_BITS);
 		mask &= UINT64_MAX >> (BLOCK_BITS - 1 - last % BLOCK_BITS);
-		uint64_t seen = replay_load(&r->blocks[(from / BLOCK_BITS) & r->block_mask]);
+		uint64_t seen = replay_block(r, from);
 		missing += (uint64_t)__builtin_popcountll(mask & ~seen);
 		if (last == UINT64_MAX)
 			break;
