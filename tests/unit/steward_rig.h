@@ -13,7 +13,9 @@
 #include "daemon/node_joint.h"
 #include "daemon/steward.h"
 
+#ifndef CLIENTS_MAX
 #define CLIENTS_MAX 12
+#endif
 
 struct client {
 	struct ike_peer peer;
