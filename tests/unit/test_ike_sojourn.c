@@ -67,7 +67,11 @@ static void registered_fields(void **state)
 	assert_int_equal(n.len, sizeof(expected));
 	assert_memory_equal(n.data, expected, sizeof(expected));
 	assert_true(sojourn_take_registered(&p, &out));
-	assert_memory_equal(&in, &out, sizeof(in));
+	assert_int_equal(out.code, in.code);
+	assert_int_equal(out.lifetime_s, in.lifetime_s);
+	assert_int_equal(out.time, in.time);
+	assert_true(addr_equal(&out.home_agent4, &in.home_agent4));
+	assert_true(addr_equal(&out.home_agent6, &in.home_agent6));
 }
 
 typedef bool take_fn(const struct ike_payloads *p);
