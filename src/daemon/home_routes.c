@@ -223,7 +223,7 @@ void home_routes_publish(struct home_routes *r, const struct binding *b)
 
 	for (unsigned i = 0; i < t->prefix_count && addr_equal(&b->home, &t->homes[0]); i++)
 		publish_prefix(r, &t->prefixes[i], b);
-	for (uint8_t i = 0; i < b->count; i++)
+	for (uint8_t i = 0; i < b->count && b->conns[i]->peer; i++)
 		node_peer_clamp(b->conns[i]->peer, b->conns, b->count);
 	if (turned)
 		kernel_proxy(r, &b->home, b->count > 0);
