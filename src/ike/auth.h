@@ -63,6 +63,10 @@ enum outcome auth_give_up(struct ike_sa *sa, uint16_t notify, const char *fmt, .
 bool eap_auth_begin(struct ike_sa *sa);
 /* Server: a round. */
 enum outcome eap_auth_request(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b);
+/* Server: has it begun, and is it not over? */
+bool eap_auth_is_under_way(const struct ike_sa *sa);
+/* Server: the client ended it from outside. */
+enum outcome eap_auth_given_up(struct ike_sa *sa);
 /* Client: a round; AGAIN: the next request is to be built. */
 enum outcome eap_auth_response(struct ike_sa *sa, const struct inbound *in);
 

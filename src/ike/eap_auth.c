@@ -83,6 +83,13 @@ static enum outcome proved(struct ike_sa *sa, struct ike_builder *b)
 	return DONE;
 }
 
+static enum outcome server_failed(struct ike_sa *sa, const char *why)
+{
+	sa->engine->counters.auth_failed++;
+	return sa_fail(sa, IKE_N_AUTHENTICATION_FAILED, "EAP of user \"%s\" failed: %s",
+		       eap_identity(sa->half->auth->eap), why);
+}
+
 enum outcome eap_auth_request(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b)
 {
 	struct auth *a = sa->half->auth;
@@ -103,9 +110,18 @@ enum outcome eap_auth_request(struct ike_sa *sa, const struct inbound *in, struc
 	case EAP_FAILURE:
 		break;
 	}
-	sa->engine->counters.auth_failed++;
-	return sa_fail(sa, IKE_N_AUTHENTICATION_FAILED, "EAP of user \"%s\" failed: %s",
-		       eap_identity(a->eap), eap_reason(a->eap));
+	return server_failed(sa, eap_reason(a->eap));
+}
+
+bool eap_auth_is_under_way(const struct ike_sa *sa)
+{
+	return !sa->initiator && sa->half && sa->half->auth && sa->half->auth->eap;
+}
+
+enum outcome eap_auth_given_up(struct ike_sa *sa)
+{
+	const char *why = eap_reason(sa->half->auth->eap);
+	return server_failed(sa, why[0] ? why : "the client gave up");
 }
 
 /* --- client */

@@ -9,7 +9,7 @@
  */
 #include <stdio.h>
 #include "base/mem.h"
-#include "ike/state.h"
+#include "ike/auth.h"
 
 #define DELETES_MAX    64 /* SPIs in one answer */
 #define REKEY_AGAIN_US (30 * (usec_t)USEC_PER_SEC)
@@ -141,6 +141,9 @@ static enum outcome info_request(struct ike_sa *sa, const struct inbound *in, st
 	struct ike_delete d;
 	uint16_t error = error_told(in->p);
 
+	/* A stranger's: it may end the IKE SA, no more. */
+	if (sa->state == IKE_SA_CONNECTING)
+		return error || info_deletes_ike(in) ? eap_auth_given_up(sa) : DONE;
 	if (error)
 		return sa_fail(sa, error, "the peer says %s", ike_notify_text(error));
 	for (unsigned i = 0; i < in->p->count; i++) {

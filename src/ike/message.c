@@ -12,7 +12,7 @@
  */
 #include <stdio.h>
 #include "base/mem.h"
-#include "ike/half.h"
+#include "ike/auth.h"
 
 #define RETRANSMIT_MAX_US (8 * (usec_t)USEC_PER_SEC)
 #define SK_HEADERS	  (IKE_HEADER_LEN + IKE_PAYLOAD_LEN)
@@ -403,10 +403,13 @@ static enum place message_place(const struct ike_sa *sa, const struct ike_header
 		return PLACE_REPEATED;
 	if (sa->silent || h->message_id != sa->expected_id)
 		return PLACE_NONE;
-	/* Until a responder knows who it talks to, there is one exchange. */
-	if (sa->state == IKE_SA_CONNECTING && (sa->initiator || h->exchange != IKE_AUTH))
-		return PLACE_NONE;
-	return PLACE_REQUEST;
+	if (sa->state != IKE_SA_CONNECTING)
+		return PLACE_REQUEST;
+	/* Until a responder knows who it talks to, there is one exchange.  With EAP it proved
+	 * itself before, and who does not believe it, or lost hope, says so in another. */
+	bool fits = h->exchange == IKE_AUTH ||
+		    (h->exchange == IKE_INFORMATIONAL && eap_auth_is_under_way(sa));
+	return !sa->initiator && fits ? PLACE_REQUEST : PLACE_NONE;
 }
 
 /* An authentic message, whole: its payloads are read and it goes to its row. */

@@ -281,8 +281,10 @@ static void failures(void **state)
 		assert_int_equal(g->a.down_notify, IKE_N_AUTHENTICATION_FAILED);
 		assert_int_equal(g->a.e->sa_count + g->b.e->sa_count, 0);
 		/* The user's secret is only used towards a server that proved itself. */
-		if (r->b_other_name || r->b_proves_by_psk)
-			rig_ladder_is(g, "a:INIT b:INIT' a:AUTH b:AUTH' a:INFO");
+		if (r->b_other_name || r->b_proves_by_psk) {
+			rig_ladder_is(g, "a:INIT b:INIT' a:AUTH b:AUTH' a:INFO b:INFO'");
+			assert_non_null(strstr(g->lines, "EAP of user \"\" failed: not over"));
+		}
 		rig_free(g);
 	}
 }
