@@ -115,7 +115,7 @@ class Opener:
         for terminal in world.terminals if not options.ike else ():
             for p in sojourn_config.pairs(terminal, options):
                 self.cbc[p.spi_up], self.cbc[p.spi_down] = p.key_up, p.key_down
-        for line in world.daemon("hs").ask("keys")["esp"] if options.ike else ():
+        for line in world.daemon("hs").ask("keys", "--wireshark")["esp"] if options.ike else ():
             fields = line.strip('"').split('","')
             self.gcm[int(fields[3], 16)] = bytes.fromhex(fields[5][2:])
 

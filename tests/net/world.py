@@ -190,8 +190,8 @@ class Daemon:
             raise Failed(f"sojourn {' '.join(arguments)} on {self.node}: {done.stderr or done.stdout}\n{self.tail()}")
         return done.stdout
 
-    def ask(self, what: str) -> dict[str, Any]:
-        return json.loads(self.cli(what, "--json"))
+    def ask(self, *what: str) -> dict[str, Any]:
+        return json.loads(self.cli(*what, "--json"))
 
     def status(self) -> dict[str, Any]:
         return self.ask("status")
