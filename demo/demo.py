@@ -198,7 +198,8 @@ class Demo:
 
     def run(self) -> None:
         self.prepare()
-        path, capture = self.world.capture("hs", "eth0", "less 400", snap=512)
+        # On the terminal's way into the internet, and on the home link.
+        captures = [self.world.capture("hs", interface, "less 400", snap=512) for interface in ("eth0", "eth1")]
         self.end_us = w.monotonic_us()
         try:
             for scene in self.scenes:
@@ -218,14 +219,15 @@ class Demo:
             except w.Failed:
                 pass
             self.streams.stop()
-            self.world.end(capture)
-            self.judge_packets(path)
+            for _, capture in captures:
+                self.world.end(capture)
+            self.judge_packets([p for path, _ in captures for p in wire.read_capture(path)])
 
-    def judge_packets(self, capture: pathlib.Path) -> None:
+    def judge_packets(self, captured: list[wire.Packet]) -> None:
         opener = wire.Opener(self.world, self.world.options)
-        registrations = [(p.time_us, len(p.ip)) for p in wire.read_capture(capture)
+        registrations = [(p.time_us, len(p.ip)) for p in captured
                          if p.esp and (inner := opener.open(p.esp)) and wire.is_registration(inner)]
-        ike = [p.time_us for p in wire.read_capture(capture) if wire.is_ike_request(p)]
+        ike = [p.time_us for p in captured if wire.is_ike_request(p)]
         for scene in self.scenes:
             if not scene.start_us:
                 continue
