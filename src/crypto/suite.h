@@ -20,11 +20,11 @@ enum suite_use { SUITE_IKE, SUITE_ESP, SUITE_AH };
 /* One proposal: any one of each kind, the first preferred. */
 struct suite_proposal {
 	uint8_t encr_count, integ_count, prf_count, group_count;
-	const struct alg *encr[SUITE_LIST_MAX];	 /* AH: none */
-	const struct alg *integ[SUITE_LIST_MAX]; /* none with AEADs */
-	const struct prf *prf[SUITE_LIST_MAX];	 /* IKE only */
+	const struct alg *encr[SUITE_LIST_MAX];	       /* AH: none */
+	const struct alg *integ[SUITE_LIST_MAX];       /* none with AEADs */
+	const struct prf *prf[SUITE_LIST_MAX];	       /* IKE only */
 	const struct kex_group *group[SUITE_LIST_MAX]; /* ESP, AH: none is no key exchange */
-	bool esn, no_esn;			 /* ESP, AH: which are offered (esn first) */
+	bool esn, no_esn;			       /* ESP, AH: which are offered (esn first) */
 };
 struct suite_list {
 	uint8_t count;
