@@ -37,7 +37,7 @@ static void test_vectors(void **state)
 	assert_memory_equal(response, vector_of("82309ecd8d708b5ea08faa3981cd8354").b, 16);
 }
 
-/* MD4 of UTF-16 of what is not ASCII, by another implementation (Samba's, OpenSSL's md4). */
+/* What is no text, or too long, has no hash; what is not ASCII is hashed as UTF-16. */
 static void test_passwords_as_text(void **state)
 {
 	(void)state;
