@@ -50,6 +50,15 @@ static bool is_bound_to(const struct binding *b, const struct conn *c)
 	return false;
 }
 
+/* Something of the address's family is reached by it. */
+static bool reaches_family(const struct ike_ts_list *local, uint8_t family)
+{
+	for (uint8_t i = 0; i < local->count; i++)
+		if (local->at[i].from.family == family)
+			return true;
+	return false;
+}
+
 /* A child SA of the same line has the address and carries more than this one would. */
 static bool is_served_better(const struct sw_conn *h, const struct binding *b,
 			     const struct ike_ts_list *local)
@@ -80,7 +89,8 @@ static void register_other(struct steward *s, struct sw_conn *h, const struct ik
 	uint16_t granted_s;
 	for (uint8_t i = 0; i < rt->home_count; i++) {
 		const struct binding *b = rt->bindings[i];
-		if (!covers_home(remote, &rt->homes[i]) || (free_only && b->count) ||
+		if (!covers_home(remote, &rt->homes[i]) ||
+		    !reaches_family(local, rt->homes[i].family) || (free_only && b->count) ||
 		    is_served_better(h, b, local))
 			continue;
 		homes[setup.home_count++] = rt->homes[i];
