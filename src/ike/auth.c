@@ -643,20 +643,31 @@ static bool find_peer(struct ike_sa *sa, const struct inbound *in, bool eap)
 	return sa->local_id != NULL;
 }
 
+static enum outcome refuse_unknown(struct ike_sa *sa, const struct inbound *in,
+				   struct ike_builder *b)
+{
+	char who[128], whom[128] = "anybody";
+	struct identity *idr = take_id(ike_find_payload(in->p, IKE_PAYLOAD_IDR));
+	identity_format(sa->remote_id, who, sizeof(who));
+	if (idr)
+		identity_format(idr, whom, sizeof(whom));
+	free(idr);
+	return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED,
+			   "nobody is configured as %s, who asks for %s", who, whom);
+}
+
 static enum outcome take_first(struct ike_sa *sa, const struct inbound *in, struct ike_builder *b)
 {
 	struct half *h = sa->half;
 	struct auth *a = h->auth = mem_zalloc(sizeof(*h->auth));
 	const struct ike_payload *idi = ike_find_payload(in->p, IKE_PAYLOAD_IDI);
 	bool eap = !ike_find_payload(in->p, IKE_PAYLOAD_AUTH);
-	char text[128];
 	free(sa->remote_id);
 	sa->remote_id = take_id(idi);
 	if (!sa->remote_id)
 		return auth_refuse(sa, b, IKE_N_INVALID_SYNTAX, "its identity is not well formed");
 	if (!find_peer(sa, in, eap))
-		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED, "nobody is configured as %s",
-				   identity_format(sa->remote_id, text, sizeof(text)));
+		return refuse_unknown(sa, in, b);
 	h->asked_cert |= ike_find_payload(in->p, IKE_PAYLOAD_CERTREQ) != NULL;
 	a->id_i = body_copy(idi, &a->id_i_len);
 	a->id_r = id_body_of(sa->local_id, &a->id_r_len);

@@ -98,7 +98,12 @@ enum outcome eap_auth_request(struct ike_sa *sa, const struct inbound *in, struc
 		return auth_refuse(sa, b, IKE_N_AUTHENTICATION_FAILED, "EAP goes on without EAP");
 	uint8_t out[EAP_PACKET_MAX];
 	size_t len = 0;
+	bool refused = eap_reason(a->eap)[0] != '\0';
 	enum eap_status status = eap_input(a->eap, p->body, p->len, out, &len);
+	/* Its end may not come: some clients go without a word when they are told. */
+	if (status == EAP_GOES_ON && !refused && eap_reason(a->eap)[0])
+		sa_log(sa, LOG_LEVEL_WARN, "refused why=\"EAP of user \"%s\": %s\"",
+		       eap_identity(a->eap), eap_reason(a->eap));
 	if (len)
 		ike_put_bytes(b, IKE_PAYLOAD_EAP, out, len);
 	mem_wipe(out, sizeof(out));

@@ -24,7 +24,6 @@
 #define SILENT_US	 (10 * (usec_t)USEC_PER_SEC)
 #define SILENT_MAX	 1024
 #define SPIN_US		 (100 * (usec_t)USEC_PER_MS) /* a deadline that nothing moved */
-#define STRANGER_LINES	 10			     /* log lines a second of unproven peers */
 #define FRAGMENT_LEN_MIN 256
 #define INVALID_TEXT	 "unknown"
 

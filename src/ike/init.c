@@ -291,6 +291,11 @@ static bool choose(struct ike *e, const struct ike_path *path, const struct ike_
 	const struct kex_group *group = kex_by_id(o->ke.group);
 	if (!ours || !proposal_choose(SUITE_IKE, ours, &o->proposals, true, group, 0, c) ||
 	    !c->suite.group) {
+		char remote[ENDPOINT_TEXT_MAX];
+		if (e->log && log_limit_ok(&e->log_limit, e->now_us, STRANGER_LINES))
+			log_warn(e->log,
+				 "ike: refused why=\"no proposal of its is ours\" remote=%s",
+				 endpoint_format(&path->remote, remote));
 		refuse(e, path, h, IKE_N_NO_PROPOSAL_CHOSEN, NULL, 0);
 		return false;
 	}

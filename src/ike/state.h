@@ -179,6 +179,8 @@ struct ike_sa {
 	struct addr *assigned; /* owned */
 };
 
+#define STRANGER_LINES 10 /* log lines a second of unproven peers */
+
 struct ike {
 	struct ike_config cfg;
 	struct ike_ops ops;
