@@ -110,39 +110,40 @@ def test_authentication(rig, client, case):
     rig.server.wait_sas(0)
 
 
-@pytest.fixture(scope="module")
-def generous(client, pki, where):
-    """A home server that takes every algorithm of the tables, one after the other."""
-    made = Rig(client, pki, where)
-    made.serve(Case("all", ike=", ".join(dict.fromkeys(ike_cases.IKE_PROPOSALS)),
-                    esp=", ".join(ike_cases.ESP_PROPOSALS)))
-    yield made
-    made.stop()
+class TestAlgorithms:
+    """One home server that takes all of the tables, one after the other."""
 
+    @pytest.fixture(scope="class")
+    def generous(self, client, pki, where):
+        made = Rig(client, pki, where)
+        made.serve(Case("all", ike=", ".join(dict.fromkeys(ike_cases.IKE_PROPOSALS)),
+                        esp=", ".join(ike_cases.ESP_PROPOSALS)))
+        yield made
+        made.stop()
 
-@pytest.mark.parametrize("case", [dataclasses.replace(
-    c, ike=c.ike if c.name.startswith("ike") else ike_cases.IKE_PROPOSALS[0],
-    esp=c.esp if c.name.startswith("esp") else ike_cases.ESP_PROPOSALS[0])
-    for c in ike_cases.algorithms()], ids=str)
-def test_algorithms(generous, client, ground, case):
-    generous.load(case)
-    try:
-        sa = generous.up()
-        algorithms = (sa["encr-alg"], sa["dh-group"])
-        generous.pings()
-        client.rekey(child="net")
-        generous.pings()
-        client.rekey(ike="net")
-        sa = client.sa()
-        assert (sa["encr-alg"], sa["dh-group"]) == algorithms
-        generous.pings((56, 1200))
-        child = client.child()
-        group = case.esp.split("-")[-1]
-        assert group not in ("x25519", "ecp256", "ecp384", "modp2048") or child["dh-group"], child
-        client.terminate("net")
-        generous.server.wait_sas(0)
-    finally:
-        client.forget()
+    @pytest.mark.parametrize("case", [dataclasses.replace(
+        c, ike=c.ike if c.name.startswith("ike") else ike_cases.IKE_PROPOSALS[0],
+        esp=c.esp if c.name.startswith("esp") else ike_cases.ESP_PROPOSALS[0])
+        for c in ike_cases.algorithms()], ids=str)
+    def test_algorithms(self, generous, client, ground, case):
+        generous.load(case)
+        try:
+            sa = generous.up()
+            algorithms = (sa["encr-alg"], sa["dh-group"])
+            generous.pings()
+            client.rekey(child="net")
+            generous.pings()
+            client.rekey(ike="net")
+            sa = client.sa()
+            assert (sa["encr-alg"], sa["dh-group"]) == algorithms
+            generous.pings((56, 1200))
+            child = client.child()
+            group = case.esp.split("-")[-1]
+            assert group not in ("x25519", "ecp256", "ecp384", "modp2048") or child["dh-group"]
+            client.terminate("net")
+            generous.server.wait_sas(0)
+        finally:
+            client.forget()
 
 
 # --- rekeying
@@ -205,12 +206,15 @@ def test_client_moves(rig, client, ground, where):
     rig.pings()
 
 
-def test_nat_forgets(rig, ground, where):
-    """The mapping of the NAT changes under the client, who does not notice (RFC 7296 2.23)."""
+def test_nat_forgets(rig, client, ground, where):
+    """The mapping of the NAT changes under the client, who sees it by a check (RFC 4555 3.8)."""
     ground.use("nat")
-    rig.bring(BY_NAME["psk"])
+    mark = client.mark()
+    rig.bring(BY_NAME["psk"], client={"lines": ["dpd_delay = 1s"]})
+    # What it will compare with.
+    client.wait_log(r"parsed INFORMATIONAL response \d+ \[ N\(NATD", mark)
     before = rig.server.sas()[0]["remote"]
-    with Flow(where, rig.sa["local-vips"][0], X4) as flow, flow.gap(1500):
+    with Flow(where, rig.sa["local-vips"][0], X4) as flow, flow.gap(4000):
         ground.masquerade()
     assert rig.server.sas()[0]["remote"] != before
 
@@ -338,29 +342,36 @@ class Refusal:
 ECDSA = BY_NAME["ecdsa-256"]
 AUTH_FAILED = r"AUTHENTICATION_FAILED|AUTH_FAILED"
 REFUSALS = [
-    Refusal("wrong-secret", Case("psk"), AUTH_FAILED, r"alice.*|auth",
+    Refusal("wrong-secret", Case("psk"), AUTH_FAILED, r"the pre-shared keys differ.*peer=alice",
             edit=(ike_cases.SECRET, "another secret of tests")),
-    Refusal("unknown-client", Case("psk"), AUTH_FAILED, r"mallory@sojourn.test",
+    Refusal("unknown-client", Case("psk"), AUTH_FAILED,
+            r"nobody is configured as mallory@sojourn.test",
             edit=(ike_cases.CLIENT_ID, "mallory@sojourn.test")),
-    Refusal("other-gateway", Case("psk"), AUTH_FAILED, r"elsewhere.sojourn.test|ident",
+    Refusal("other-gateway", Case("psk"), AUTH_FAILED, r"who asks for elsewhere.sojourn.test",
             edit=(ike_cases.GATEWAY_ID, "elsewhere.sojourn.test")),
-    Refusal("expired", ECDSA, AUTH_FAILED, r"expired", leaf="expired"),
-    Refusal("revoked", ECDSA, AUTH_FAILED, r"revoked", leaf="revoked"),
-    Refusal("stranger", ECDSA, AUTH_FAILED, r"issuer|trust|unknown", leaf="stranger"),
-    Refusal("misnamed", ECDSA, AUTH_FAILED, r"not in|identity|name", leaf="misnamed"),
-    Refusal("psk-instead-of-cert", Case("psk"), AUTH_FAILED, r"alice", server=ECDSA),
+    Refusal("expired", ECDSA, AUTH_FAILED, r"CN=expired-alice expired at", leaf="expired"),
+    Refusal("revoked", ECDSA, AUTH_FAILED, r"CN=revoked-alice is revoked by", leaf="revoked"),
+    Refusal("stranger", ECDSA, AUTH_FAILED, r"no CA that we believe issued it", leaf="stranger"),
+    Refusal("misnamed", ECDSA, AUTH_FAILED, r"not for the identity alice@sojourn.test",
+            leaf="misnamed"),
+    Refusal("psk-instead-of-cert", Case("psk"), AUTH_FAILED,
+            r"by a shared key, a certificate is required", server=ECDSA),
     Refusal("wrong-password", BY_NAME["eap-mschapv2"], r"EAP_FAILURE|EAP/FAIL|AUTH_FAILED",
-            r"alice|eap", edit=(ike_cases.EAP_PASSWORD, "some other password")),
+            r'EAP of user "alice": wrong password',
+            edit=(ike_cases.EAP_PASSWORD, "some other password")),
     Refusal("unknown-user", BY_NAME["eap-mschapv2"], r"EAP_FAILURE|EAP/FAIL|AUTH_FAILED",
-            r"mallory", edit=(f"eap_id = {ike_cases.EAP_USER}", "eap_id = mallory")),
-    Refusal("no-ppk", Case("psk"), AUTH_FAILED, r"(?i)ppk", server=BY_NAME["psk-ppk"]),
-    Refusal("other-ppk", BY_NAME["psk-ppk"], AUTH_FAILED, r"alice",
+            r'EAP of user "mallory": no such user',
+            edit=(f"id = {ike_cases.EAP_USER}\n", "id = mallory\n")),
+    Refusal("no-ppk", Case("psk"), AUTH_FAILED, r"a PPK is required of it",
+            server=BY_NAME["psk-ppk"]),
+    Refusal("other-ppk", BY_NAME["psk-ppk"], AUTH_FAILED, r"the pre-shared keys differ",
             edit=(ike_cases.PPK, "6b" * 32)),
     Refusal("weak-ike", Case("weak", ike="aes128-sha1-modp1024"), r"NO_PROPOSAL_CHOSEN|NO_PROP",
-            r"(?i)proposal", server=Case("psk")),
+            r"no proposal of its is ours", server=Case("psk")),
     Refusal("weak-esp", Case("weak", esp="aes128-md5"), r"NO_PROPOSAL_CHOSEN|NO_PROP",
-            r"(?i)proposal", server=Case("psk")),
-    Refusal("outside", Case("psk"), r"TS_UNACCEPTABLE|TS_UNACCEPT", r"(?i)selector",
+            r"first child refused notify=NO_PROPOSAL_CHOSEN", server=Case("psk")),
+    Refusal("outside", Case("psk"), r"TS_UNACCEPTABLE|TS_UNACCEPT",
+            r"first child refused notify=TS_UNACCEPTABLE",
             edit=(f"remote_ts = {ike_cases.INSIDE4}, {ike_cases.INSIDE6}",
                   "remote_ts = 172.30.0.0/24"),
             ike_lines=(f'subnets = {{ "{ike_cases.INSIDE4}", "{ike_cases.INSIDE6}" }}',)),
