@@ -190,6 +190,10 @@ uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, u
 		r->last_move->done = true;
 		r->ops.binding_changed(r->ops.ctx, b);
 	}
+	/* What was asked before, and comes later by a slower path, is past. */
+	uint64_t identification = mip4_identification(s->wall_us);
+	if (identification > t->last_identification)
+		t->last_identification = identification;
 	r->counters.accepted++;
 	log_info(r->log, "registrar: set up terminal=%s connection=%s lifetime_s=%u", t->name,
 		 s->conn->name, *granted_s);

@@ -686,6 +686,24 @@ static void a_setup_is_refused(void **state)
 	rig_free(g);
 }
 
+static void what_was_asked_before_a_setup_is_past(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	struct mip4_request before = request(g);
+	g->now_us += 1000;
+	struct registrar_setup s = {
+	    .conn = g->a[0], .wish_s = 100, .now_us = g->now_us, .wall_us = WALL + g->now_us};
+	uint16_t granted;
+	assert_int_equal(registrar_set_up(g->r, &s, &granted), MIP4_ACCEPTED);
+	assert_int_equal(ask(g, g->a[1], &before), MIP4_ID_MISMATCH);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
+	struct mip4_request after = request(g);
+	assert_int_equal(ask(g, g->a[1], &after), MIP4_ACCEPTED);
+	assert_string_equal(rig_bound(g, "10.0.0.9"), "a1");
+	rig_free(g);
+}
+
 /* A terminal that authenticated again has another peer; both peers' connections are its own. */
 static void earlier_connections_stay_the_terminals(void **state)
 {
@@ -773,6 +791,7 @@ int main(void)
 	    cmocka_unit_test(two_homes_on_one_connection),
 	    cmocka_unit_test(a_setup_registers),
 	    cmocka_unit_test(a_setup_is_refused),
+	    cmocka_unit_test(what_was_asked_before_a_setup_is_past),
 	    cmocka_unit_test(earlier_connections_stay_the_terminals),
 	    cmocka_unit_test(what_is_taken_is_refused),
 	    cmocka_unit_test(a_removed_terminal_takes_its_bindings_along),
