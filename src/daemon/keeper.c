@@ -357,6 +357,11 @@ static int agent_take(struct keeper *k, const struct ike_child_up *up)
 				    .mn_ha_key = k->line->key,
 				    .mn_ha_key_len = sizeof k->line->key,
 				    .clock = r->time};
+	if (k->cfg.mn_ha_key_len) { /* the server has it, too */
+		agent.mn_ha_spi = k->cfg.mn_ha_spi;
+		agent.mn_ha_key = k->cfg.mn_ha_key;
+		agent.mn_ha_key_len = k->cfg.mn_ha_key_len;
+	}
 	if (k->mover && same_homes(&k->mover_for, &k->assigned)) {
 		mover_set_agent(k->mover, &agent);
 		return 0;
@@ -857,6 +862,13 @@ void keeper_set_engine(struct keeper *k, struct ike *engine)
 	k->engine = engine;
 }
 
+void keeper_adopt(struct keeper *k, struct mover *mover)
+{
+	k->mover = mover;
+	k->mover_for.home_count = k->cfg.home_count;
+	memcpy(k->mover_for.homes, k->cfg.homes, sizeof k->cfg.homes);
+}
+
 void keeper_free(struct keeper *k, usec_t now_us)
 {
 	if (!k)
@@ -865,6 +877,7 @@ void keeper_free(struct keeper *k, usec_t now_us)
 	down(k, true, "the terminal ends", now_us);
 	while (k->closing)
 		closing_end(k, &k->closing);
+	mem_wipe(&k->cfg, sizeof k->cfg);
 	free(k);
 }
 

@@ -45,6 +45,10 @@ struct keeper_config {
 	struct prefix prefixes[PEER_PREFIXES_MAX - KEEPER_HOMES_MAX];
 	uint32_t replay_packets;
 	uint16_t lifetime_s; /* of registrations */
+	/* Their key, by the configuration; len 0: the IKE SA's. */
+	uint32_t mn_ha_spi;
+	uint8_t mn_ha_key[MOVER_KEY_MAX];
+	size_t mn_ha_key_len;
 	uint8_t spares;
 	uint8_t connections_max; /* with spares; the stalest goes beyond it */
 	uint8_t place_count;
@@ -89,6 +93,9 @@ struct keeper *keeper_new(const struct keeper_config *cfg, const struct keeper_o
 			  struct conn_table *table, struct moves *moves, const struct log *log);
 void keeper_free(struct keeper *k, usec_t now_us); /* ends everything at once; the server is told */
 void keeper_set_engine(struct keeper *k, struct ike *engine);
+/* A mover that is there already, since connections are configured too: for cfg's home addresses.
+ * The line's connections become its own, and it is told of care-of addresses here.  Borrowed. */
+void keeper_adopt(struct keeper *k, struct mover *mover);
 
 /* Another configuration: places, spares and limits are taken at once; a changed peer, home
  * addresses or servers begin a new line. */

@@ -463,7 +463,6 @@ static int terminal_start(struct node *n, struct err *err)
 {
 	struct terminal *t = mem_zalloc(sizeof *t);
 	const struct config_terminal *me = n->cfg->terminals;
-	int preference = 0;
 
 	n->state = t;
 	t->outlets = outlets_new(n, outlet_ready);
@@ -480,8 +479,10 @@ static int terminal_start(struct node *n, struct err *err)
 		return 0;
 	t->peer = node_peer_new(me, true);
 	terminal_mover_begin(n, NULL);
+	if (t->keeper)
+		keeper_adopt(t->keeper, t->mover);
 	for (const struct config_connection *c = me->connections; c; c = c->next)
-		if (terminal_connection_add(n, c, preference++, err) < 0)
+		if (terminal_connection_add(n, c, (int)c->preference, err) < 0)
 			return -1;
 	return 0;
 }
@@ -506,7 +507,6 @@ static void terminal_stop(struct node *n)
 static int terminal_reload(struct node *n, struct config *fresh, struct err *err)
 {
 	struct terminal *t = terminal_of(n);
-	int preference = 0;
 
 	if (!config_terminal_equal(n->cfg->terminals, fresh->terminals))
 		return err_set(err,
@@ -530,12 +530,11 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 		mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,
 				fresh->probe_spare_ms * USEC_PER_MS,
 				fresh->initial_rto_ms * USEC_PER_MS);
-	for (const struct config_connection *c = fresh->terminals->connections; c;
-	     c = c->next, preference++) {
+	for (const struct config_connection *c = fresh->terminals->connections; c; c = c->next) {
 		struct conn *have = conn_find_name(n->table, NULL, c->name);
 		if (have && have->state != CONN_EXPIRED)
-			mover_prefer(t->mover, have, preference, clock_now_us());
-		else if (!have && terminal_connection_add(n, c, preference, err) < 0)
+			mover_prefer(t->mover, have, (int)c->preference, clock_now_us());
+		else if (!have && terminal_connection_add(n, c, (int)c->preference, err) < 0)
 			log_error(n->log, "terminal: %s", err->text);
 	}
 	return 0;

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include "base/mem.h"
 #include "daemon/node_engine.h"
 #include "daemon/node_joint.h"
 #include "daemon/terminal_state.h"
@@ -307,6 +308,9 @@ static void configure(const struct config *cfg, struct keeper_config *kc)
 	memcpy(kc->prefixes, me->prefixes, sizeof me->prefixes);
 	kc->replay_packets = me->replay_packets;
 	kc->lifetime_s = me->lifetime_s;
+	kc->mn_ha_spi = me->registration_spi;
+	kc->mn_ha_key_len = me->registration_key_len;
+	memcpy(kc->mn_ha_key, me->registration_key, sizeof kc->mn_ha_key);
 	kc->spares = cfg->ike->spares;
 	kc->connections_max = CONNECTIONS_MAX;
 	for (const struct config_place *p = me->places; p; p = p->next)
@@ -344,6 +348,7 @@ void terminal_ike_start(struct node *n)
 	t->joint.n = n;
 	configure(n->cfg, &kc);
 	t->keeper = keeper_new(&kc, &ops, n->table, n->moves, n->log);
+	mem_wipe(&kc, sizeof kc);
 	node_engine_start(n, &n->cfg->ike->engine, &engine);
 	keeper_set_engine(t->keeper, node_engine_ike(n));
 	servers_tell(n, clock_now_us());
@@ -384,6 +389,7 @@ void terminal_ike_reload(struct node *n, struct config *fresh, usec_t now_us)
 	bool kept = config_peer_keep(&n->cfg->terminals->peer, &fresh->terminals->peer, now_us);
 	configure(fresh, &kc);
 	keeper_configure(t->keeper, &kc, now_us);
+	mem_wipe(&kc, sizeof kc);
 	if (!kept)
 		ike_peer_gone(node_engine_ike(n), &n->cfg->terminals->peer->peer, now_us);
 	for (uint8_t i = 0; i < CONFIG_SERVERS_MAX; i++)

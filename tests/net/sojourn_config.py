@@ -24,6 +24,7 @@ class Options:
     networks: tuple[str, ...] = tuple(NETWORKS)
     generation: dict[str, int] = dataclasses.field(default_factory=dict)  # network -> other keys
     ike: str = ""                      # "psk" or "cert": keys by IKEv2, not from the configuration
+    keyed: tuple[str, ...] = ()        # with IKEv2: networks whose connections have configured keys all the same
     spares: int = 2
     places: bool = True                # the terminal's configuration names its networks
     by_name: bool = False              # the home server by its name, not by its addresses
@@ -76,7 +77,7 @@ class Pair:
 
 def pairs(terminal: w.Terminal, options: Options) -> list[Pair]:
     found = []
-    names = [n for n in options.networks if n == "wifi" or terminal is w.ALICE]
+    names = [n for n in (options.keyed if options.ike else options.networks) if n == "wifi" or terminal is w.ALICE]
     for name in names:
         place = NETWORKS.index(name)
         label = f"{terminal.name} {name} {options.generation.get(name, 0)}"
@@ -151,8 +152,9 @@ def terminal_ike(world: w.World, terminal: w.Terminal, options: Options) -> list
     lines += credentials(world, terminal.name, options) if options.ike == "cert" else \
         [f'secret = "0x{ike_secret(terminal)}"']
     blocks = ["ike {\n" + indented("\n".join([*lines, *options.ike_lines])) + "\n}"]
+    keyed = {p.name: p.block(True) for p in pairs(terminal, options)}
     if options.places:
-        blocks += [f'connection {n} {{\n    interface = "{w.INTERFACES[n]}"\n}}' for n in options.networks]
+        blocks += [keyed.get(n, f'connection {n} {{\n    interface = "{w.INTERFACES[n]}"\n}}') for n in options.networks]
     return blocks
 
 
@@ -178,7 +180,7 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
     home = [] if options.fleet else [
         'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}']
     addresses = [f"home-address = {quoted(homes(terminal, options))}"] if home else []
-    configured = [] if options.ike else [
+    configured = [] if options.ike and not options.keyed else [
         f"home-agent = {quoted(agents)}",
         f"registration-spi = {registration_spi(terminal)}",
         f"registration-key = {hex_key(registration_key(terminal))}",
@@ -220,7 +222,7 @@ def server_text(world: w.World, options: Options) -> str:
         if options.ike:
             inner.append(f'id = "{terminal_id(terminal)}"')
             inner += [f'secret = "0x{ike_secret(terminal)}"'] if options.ike == "psk" else []
-        else:
+        if options.keyed or not options.ike:
             inner += [f"registration-spi = {registration_spi(terminal)}",
                       f"registration-key = {hex_key(registration_key(terminal))}",
                       *(p.block(False) for p in pairs(terminal, options))]

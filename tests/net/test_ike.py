@@ -460,6 +460,21 @@ def test_refused(world: w.World, case: str, said: str) -> None:
     assert not sas(world, "hs") and not world.daemon("hs").ask("connections")["connections"]
 
 
+def test_configured_keys_beside_ike(world: w.World) -> None:
+    """One mover chooses among both kinds, and the server believes its requests on either."""
+    started(world, ("wifi", "cell"), keyed=("cell",))
+    terminal = world.daemon("mt")
+    wait_spares(world, 2)
+    assert [c["connection"] for c in sas(world)[0]["children"] if "spare" not in c["connection"]] == ["wifi"]
+    world.unplug("wifi")
+    world.wait_active("cell")
+    assert terminal.status()["registrations"][0]["registered"]
+    world.plug_and_wait("wifi")
+    world.wait_active("wifi")
+    # Only what was asked over cell before the setup over wifi, and came after it.
+    assert set(world.daemon("hs").status()["registration"]["denied_by_code"]) <= {"133"}
+
+
 def test_keys_are_kept(world: w.World) -> None:
     started(world)
     refused = world.daemon("mt").run("keys", "--wireshark")
