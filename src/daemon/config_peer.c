@@ -558,6 +558,23 @@ static int read_suites(struct reading *x)
 	return x->server ? add_proposals(x) : 0;
 }
 
+/* Insisting on what no proposal has would refuse every connection but the first, and every rekey.
+ */
+static int check_pfs(struct reading *x)
+{
+	const struct config_item *i = item(x, "pfs");
+	const struct suite_list *esp = &x->p->peer.child.esp;
+
+	for (unsigned k = 0; x->p->peer.child.require_pfs && k < esp->count; k++) {
+		if (!esp->at[k].group_count)
+			return config_fail(
+			    x->r, i->line,
+			    "pfs = yes needs a group in each of esp-proposals; write "
+			    "them like \"aes128gcm16-x25519\"");
+	}
+	return 0;
+}
+
 /* --- the whole peer */
 
 static void claim_peer(const struct reading *x, const struct config_terminal *t)
@@ -627,7 +644,7 @@ int config_peer_read(struct config_reading *r, const struct config_source *s,
 	     : read_own_id(&x) < 0 ? -1
 				   : read_server_id(&x)) < 0 ||
 	    read_secrets(&x) < 0 || read_eap(&x) < 0 || check_proofs(&x) < 0 ||
-	    read_suites(&x) < 0 || read_times(&x) < 0 || read_switches(&x) < 0)
+	    read_suites(&x) < 0 || read_times(&x) < 0 || read_switches(&x) < 0 || check_pfs(&x) < 0)
 		return -1;
 	peer_finish(&x);
 	if (server)
@@ -667,7 +684,7 @@ int config_peer_read_eap(struct config_reading *r, cfg_t *ike)
 	p->is_pattern = true;
 	p->peer.eap = first->peer->peer.eap;
 	p->peer.eap_tls = first->peer->peer.eap_tls;
-	if (read_suites(&x) < 0 || read_times(&x) < 0 || read_switches(&x) < 0)
+	if (read_suites(&x) < 0 || read_times(&x) < 0 || read_switches(&x) < 0 || check_pfs(&x) < 0)
 		return -1;
 	peer_finish(&x);
 	return 0;

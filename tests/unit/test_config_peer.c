@@ -456,7 +456,7 @@ static void test_peer_equal(void **state)
 	    TP("sojourn = no"),
 	    TP("encapsulation = auto"),
 	    TP("mode = transport"),
-	    TP("pfs = yes"),
+	    TP("pfs = yes esp-proposals = \"aes128gcm16-ecp256\""),
 	    TP("ppk-id = p ppk = \"0x" HEX32 "\""),
 	    T(VPN ME CA "password = \"" PASS "\""),
 	};
