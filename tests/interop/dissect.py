@@ -88,6 +88,14 @@ def tshark(pcap, lines=(), more=()):
     return done.stdout
 
 
+def inside_esp(pcap, lines, what):
+    """Frames of ESP that, with lines of Wireshark's esp_sa, show this inside."""
+    options = [o for line in lines for o in ("-o", "uat:esp_sa:" + line)]
+    out = tshark(pcap, (), ["-o", "esp.enable_encryption_decode:TRUE", *options,
+                            "-Y", f"esp && ({what})", "-T", "fields", "-e", "frame.number"])
+    return [int(n) for n in out.split()]
+
+
 FIELDS = ["frame.number", "isakmp.exchangetype", "isakmp.messageid", "isakmp.flags",
           "isakmp.ispi", "isakmp.rspi", "isakmp.typepayload", "isakmp.frag.number",
           "isakmp.frag.total", "isakmp.notify.msgtype", "isakmp.auth.method",

@@ -184,7 +184,6 @@ class Sojourn(Daemon):
         """Of a terminal: its home addresses, IPv4 first."""
         return self.ask("status")["home_addresses"]
 
-    def keys(self):
-        """Wireshark's lines."""
-        return [line for line in self.cli("keys", "--wireshark").splitlines()
-                if line and not line.startswith("#")]
+    def keys(self, of="keys"):
+        """Wireshark's lines: of IKE SAs, or those of child SAs ("esp")."""
+        return json.loads(self.cli("keys", "--wireshark", "--json"))[of]
