@@ -329,7 +329,7 @@ bool steward_follows(const struct conn *c)
 {
 	const struct sw_conn *h = c->setup;
 	const struct ike_sa *sa = h->line->sa;
-	return ike_sa_is_sojourn(sa) || (!ike_sa_has_mobike(sa) && ike_sa_nat_there(sa));
+	return ike_sa_is_sojourn(sa) || (c->udp && ike_sa_nat_there(sa));
 }
 
 struct peer **steward_configured_peer(struct steward *s, struct registrar_terminal *rt)

@@ -81,8 +81,8 @@ unsigned steward_down(struct steward *s, const char *name, usec_t now_us);
 
 /* Is this connection one of ours? */
 bool steward_made(const struct conn *c);
-/* Where packets of it come from is where it is: not for one that says itself where it is, by
- * MOBIKE. */
+/* Is it where its packets come from?  One of another make only as far as its NAT decides that
+ * (RFC 7296 2.23, RFC 4555 3.8: with MOBIKE too, by ESP packets). */
 bool steward_follows(const struct conn *c);
 /* Where the peer of a terminal's configured keys is kept, whatever lines it has. */
 struct peer **steward_configured_peer(struct steward *s, struct registrar_terminal *rt);

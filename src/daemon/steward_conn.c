@@ -25,10 +25,10 @@ static bool covers(const struct ike_ts_list *list, const struct ike_ts *ts)
 	return false;
 }
 
-static bool covers_all(const struct ike_ts_list *list, const struct ike_ts_list *of)
+static bool covers_all(const struct ike_ts_list *list, const struct ike_ts_list *of, uint8_t family)
 {
 	for (uint8_t i = 0; i < of->count; i++)
-		if (!covers(list, &of->at[i]))
+		if (of->at[i].from.family == family && !covers(list, &of->at[i]))
 			return false;
 	return true;
 }
@@ -59,7 +59,7 @@ static bool reaches_family(const struct ike_ts_list *local, uint8_t family)
 	return false;
 }
 
-/* A child SA of the same line has the address and carries more than this one would. */
+/* A child SA of the same line has the address and carries to it what this one would not. */
 static bool is_served_better(const struct sw_conn *h, const struct binding *b,
 			     const struct ike_ts_list *local)
 {
@@ -68,7 +68,7 @@ static bool is_served_better(const struct sw_conn *h, const struct binding *b,
 		if (o == h || !is_bound_to(b, o->conn))
 			continue;
 		ike_child_ts(o->child, true, &theirs);
-		if (!covers_all(local, &theirs))
+		if (!covers_all(local, &theirs, b->home.family))
 			return true;
 	}
 	return false;

@@ -348,6 +348,14 @@ static void test_other_make(void **state)
 	ike_child_delete(w->g->a.e, w->g->a.children[0].child, "test", w->g->now_us);
 	rig_settle(w->g);
 	assert_ptr_equal(b->conns[0], conn_at(client_child()));
+	/* Which carries nothing of IPv6. */
+	const struct binding *six = binding_of("fd00:1::10");
+	assert_int_equal(six->count, 0);
+	alice->peer.child.remote.at[0] = rig_ts("fd00::/16");
+	assert_true(client_add(alice, NULL));
+	assert_int_equal(six->count, 1);
+	assert_ptr_equal(six->conns[0], conn_at(client_child()));
+	assert_ptr_not_equal(b->conns[0], six->conns[0]);
 	world_end();
 }
 
@@ -391,6 +399,15 @@ static void test_mobike(void **state)
 	assert_true(atomic_load(&c->in->udp));
 	assert_int_equal(rcu_dereference(c->out->path)->remote.port, 5500);
 	assert_int_equal(rcu_dereference(c->out->path)->sock, 1);
+	/* Its NAT may put it elsewhere, and the IKE SA with it. */
+	assert_true(steward_follows(c));
+	struct endpoint there = {ip("203.0.113.9"), 5501};
+	conn_set_pair(w->node.table, c, &there, &c->server);
+	steward_placed(w->s, c, w->g->now_us);
+	assert_int_equal(ike_sa_path(w->g->b.sa)->remote.port, 5501);
+	there.port = 5500;
+	conn_set_pair(w->node.table, c, &there, &c->server);
+	steward_placed(w->s, c, w->g->now_us);
 	/* Rekeyed there. */
 	ike_child_rekey(w->g->a.e, w->g->a.children[0].child, w->g->now_us);
 	rig_settle(w->g);
