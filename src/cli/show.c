@@ -86,6 +86,32 @@ static void show_status_ike(const json_t *ike, FILE *out)
 		line(out, "ike", table_text("%s", state));
 }
 
+static char *pool_text(const json_t *of_family)
+{
+	return of_family ? table_text("%lld of %lld", (long long)get_int(of_family, "used"),
+				      (long long)get_int(of_family, "size"))
+			 : table_text("none");
+}
+
+static void show_status_terminals(const json_t *reply, FILE *out)
+{
+	const json_t *terminals = get(reply, "terminals"), *pools = get(reply, "pools");
+	if (terminals)
+		line(out, "terminals",
+		     table_text("%lld up by IKE, %lld IKE SAs, %lld connections",
+				(long long)get_int(terminals, "up"),
+				(long long)get_int(terminals, "ike_sas"),
+				(long long)get_int(terminals, "connections")));
+	for (size_t i = 0; i < json_array_size(pools); i++) {
+		const json_t *p = json_array_get(pools, i);
+		CLEANUP_FREE char *name = table_string(get(p, "name"));
+		CLEANUP_FREE char *four = pool_text(get(p, "ipv4"));
+		CLEANUP_FREE char *six = pool_text(get(p, "ipv6"));
+		line(out, "pool",
+		     table_text("%s: in use %s IPv4, %s IPv6 addresses", name, four, six));
+	}
+}
+
 void show_status(const json_t *reply, FILE *out, bool colour)
 {
 	const json_t *tun = get(reply, "tun");
@@ -109,6 +135,7 @@ void show_status(const json_t *reply, FILE *out, bool colour)
 		line(out, "active", table_list(get(reply, "active")));
 	line(out, "connections", states_text(get(reply, "connections")));
 	show_status_ike(get(reply, "ike"), out);
+	show_status_terminals(reply, out);
 	if (json_is_integer(get(reply, "bindings")))
 		line(out, "bindings", table_count(get(reply, "bindings")));
 	show_registrations(get(reply, "registrations"), out);
