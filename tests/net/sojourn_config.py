@@ -230,6 +230,27 @@ def server_text(world: w.World, options: Options) -> str:
     return "\n".join(lines) + "\n"
 
 
+def many_text(hs: w.Daemon, inside: str, homes: str, secret: str) -> str:
+    """A home server of any number of terminals, with one secret and addresses from one pool."""
+    return f"""role = "home-server"
+control = "{hs.socket}"
+log-level = "warning"
+listen = {quoted([w.HOME_SERVER4])}
+home-agent = {quoted([inside])}
+ike {{
+    id = "{SERVER_ID}"
+}}
+pool many {{
+    address = {quoted([homes])}
+}}
+terminal many {{
+    id = "*@sojourn.test"
+    pool = "many"
+    secret = "{secret}"
+}}
+"""
+
+
 def write(world: w.World, **options: Any) -> Options:
     """Writes the configuration of every node of the world."""
     chosen = Options(**options)
