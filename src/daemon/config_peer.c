@@ -515,10 +515,17 @@ static int read_switches(struct reading *x)
 	i = item(x, "encapsulation");
 	if (i && config_value_word(x->r, "encapsulation", i, encapsulations, &udp) < 0)
 		return -1;
+	if (x->server && x->s->ike && own_item(x, "encapsulation"))
+		return config_fail(x->r, i->line,
+				   "encapsulation is agreed before it is known which terminal it "
+				   "is; write it in section ike");
 	i = item(x, "mode");
 	if (i && config_value_word(x->r, "mode", i, modes, &transport) < 0)
 		return -1;
-	p->force_udp = udp == 1;
+	/* A home server's is told in IKE_SA_INIT: it is the engine's. */
+	p->force_udp = !x->server && udp == 1;
+	if (x->server)
+		x->r->cfg->ike->engine.force_udp = udp == 1;
 	p->child.transport = transport == 1;
 	p->request_addresses = !x->server && !p->child.transport;
 	return 0;

@@ -95,7 +95,7 @@ static int listen_on(struct node *n, const struct config *cfg, const struct addr
 static bool may_be_native(const struct config *cfg)
 {
 	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
-		if (t->peer && !t->peer->peer.force_udp)
+		if (t->peer && !cfg->ike->engine.force_udp)
 			return true;
 	return false;
 }

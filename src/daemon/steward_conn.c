@@ -330,7 +330,7 @@ void steward_child_down(struct steward *s, struct ike_child *child, const char *
 
 static void encapsulation_follow(struct steward *s, const struct ike_sa *sa, struct conn *c)
 {
-	bool udp = ike_sa_nat_here(sa) || ike_sa_nat_there(sa) || ike_sa_peer(sa)->force_udp;
+	bool udp = ike_sa_is_udp(sa);
 	if (udp == c->udp)
 		return;
 	/* Nothing goes out in between. */

@@ -173,7 +173,7 @@ static void establish(struct ike_sa *sa, const struct ike_payloads *p)
 		memcpy(sa->sk_d, a->ppk_sk_d, sizeof(sa->sk_d));
 	sa->client = sa->initiator;
 	sa->sojourn = sa->peer->sojourn && has_vendor(p);
-	sa->udp = sa->nat_here || sa->nat_there || sa->peer->force_udp || sa->sojourn;
+	sa->udp = sa->nat_here || sa->nat_there || nat_is_forced(sa) || sa->sojourn;
 	if (!sa->initiator && ike_find_notify(p, IKE_N_INITIAL_CONTACT, &n))
 		sa_initial_contact(sa);
 	mobike_take_auth(sa, p);

@@ -207,6 +207,7 @@ struct ike_config {
 	uint16_t fragment_len;	     /* IKE message bytes in one fragment's datagram; default 1280
 				      * less headers (1232) */
 	uint32_t sas_max;	     /* of IKE SAs; default 1,000,000 */
+	bool force_udp;		     /* responder: every peer is to encapsulate, as behind a NAT */
 	bool wireshark;		     /* ops.keys is called */
 };
 void ike_config_defaults(struct ike_config *cfg);

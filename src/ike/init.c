@@ -542,7 +542,7 @@ static void answered(struct ike_sa *sa, const struct inbound *in)
 	h->use_ppk &= sa->peer->ppk_id != NULL;
 	if (nat_detect(sa, in->p, &sa->path, &sa->nat_here, &sa->nat_there)) {
 		mobike_take_init(sa, in->p);
-		sa->udp = sa->nat_here || sa->nat_there || sa->peer->force_udp;
+		sa->udp = sa->nat_here || sa->nat_there || nat_is_forced(sa);
 		float_path(sa);
 	}
 	sa->next_id = 1;

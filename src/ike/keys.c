@@ -188,12 +188,19 @@ void nat_hash(const struct ike_sa *sa, const struct endpoint *ep, uint8_t out[20
 	spis_hash(sa->spi_i, sa->spi_r, ep, out);
 }
 
+bool nat_is_forced(const struct ike_sa *sa)
+{
+	/* Who began the first of its line: a rekey may have begun on the other side. */
+	bool began = sa->half ? sa->initiator : sa->client;
+	return began ? sa->peer && sa->peer->force_udp : sa->engine->cfg.force_udp;
+}
+
 void nat_put(const struct ike_sa *sa, const struct ike_path *path, struct ike_builder *b)
 {
 	uint8_t hash[20];
 	/* A source that is nobody's looks like a NAT: both sides encapsulate then. */
 	struct endpoint source = path->local;
-	if (sa->initiator && sa->peer && sa->peer->force_udp)
+	if (nat_is_forced(sa))
 		source = (struct endpoint){0};
 	nat_hash(sa, &source, hash);
 	ike_put_notify(b, IKE_N_NAT_DETECTION_SOURCE_IP, hash, sizeof(hash));

@@ -29,7 +29,7 @@ static void set_nat(struct ike_sa *sa, bool here, bool there)
 {
 	sa->nat_here = here;
 	sa->nat_there = there;
-	sa->udp = here || there || sa->peer->force_udp || sa->sojourn;
+	sa->udp = here || there || nat_is_forced(sa) || sa->sojourn;
 }
 
 static void say_moved(struct ike_sa *sa)

@@ -373,6 +373,8 @@ int keys_child(const struct ike_sa *sa, const struct suite *s, bool we_began, co
 	       size_t shared_len, const uint8_t *ni, size_t ni_len, const uint8_t *nr,
 	       size_t nr_len, uint8_t *key_out, uint8_t *key_in, size_t key_len)
     __attribute__((warn_unused_result));
+/* We want UDP encapsulation although there is no NAT. */
+bool nat_is_forced(const struct ike_sa *sa);
 void keys_tell(struct ike_sa *sa); /* to ops.keys, when allowed */
 /* SHA-1(SPIi | SPIr | address | port) (2.23). */
 void nat_hash(const struct ike_sa *sa, const struct endpoint *ep, uint8_t out[20]);

@@ -191,6 +191,7 @@ static const struct bad bad_server[] = {
     {ALICE(PSK "server-auth = certificate"), 6, "server-auth = certificate needs certificate"},
     {ALICE(PSK "\npassword = \"" PASS "\""), 5, "several of certificate, secret and password"},
     {ALICE(PSK "auth = secret\npassword = \"" PASS "\""), 7, "password is there, but"},
+    {ALICE(PSK "encapsulation = udp"), 6, "write it in section ike"},
     {ALICE(PSK "certificate = x"), 6, "write it into the section ike"},
     {ALICE(PSK "server = \"vpn.example.org\""), 6, "server does not belong here"},
     {SC("terminal fleet { id = \"*@example.org\"\npassword = \"" PASS "\" }"), 6,
