@@ -47,6 +47,13 @@ void terminal_status(struct node *n, json_t *out)
 					: json_null());
 		json_array_append_new(registrations, r);
 	}
+	json_t *agents = json_array();
+	for (uint8_t family = 4; t->mover && family <= 6; family += 2) {
+		struct addr agent = mover_home_agent(t->mover, family);
+		if (agent.family)
+			json_array_append_new(agents, status_addr(&agent));
+	}
+	json_object_set_new(out, "home_agents", agents);
 	json_object_set_new(out, "name", json_string(me->name));
 	json_object_set_new(out, "place", json_string(place_text(place_of(t))));
 	if (t->keeper)

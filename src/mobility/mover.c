@@ -514,6 +514,11 @@ struct conn *mover_active(const struct mover *m)
 	return m->active ? m->active->conn : NULL;
 }
 
+struct addr mover_home_agent(const struct mover *m, uint8_t family)
+{
+	return family == 4 ? m->cfg.home_agent4 : m->cfg.home_agent6;
+}
+
 bool mover_works(const struct mover *m)
 {
 	for (const struct candidate *c = m->candidates; c; c = c->next)

@@ -169,6 +169,8 @@ bool mover_registered(const struct mover *m, const struct addr *home, usec_t *ex
 		      uint8_t *last_code);
 /* "request", "setup"; "none" when it is not registered. */
 const char *mover_registered_by(const struct mover *m, const struct addr *home);
+/* The home server's inner address of this family; none: not known. */
+struct addr mover_home_agent(const struct mover *m, uint8_t family);
 /* Some connection is attached and not silent. */
 bool mover_works(const struct mover *m);
 /* The connection that is active; NULL: none. */
