@@ -7,21 +7,25 @@
  *   | SPI 4 | sequence 4 | IV | ciphertext: whole blocks | ICV |
  *   0                    8    8 + iv_len                 len - icv_len
  *
- * A struct crypt keeps a cipher context whose key schedule is made once, so that a packet only
- * sets an IV.  It is made with the first packet: a context is a kilobyte and more, and a home
- * server has many SAs that carry nothing for now.  HMAC keeps the digest state after the inner and
- * the outer pad (RFC 2104 section 4) and copies it for each packet; that saves two blocks of
- * hashing per packet and was measured to be faster than EVP_MAC re-initialised from its cached key.
+ * A struct crypt keeps a schedule: a cipher context whose key schedule is made once, so that a
+ * packet only sets an IV.  HMAC keeps the digest state after the inner and the outer pad (RFC 2104
+ * section 4) and copies it for each packet; that saves two blocks of hashing per packet and was
+ * measured to be faster than EVP_MAC re-initialised from its cached key.
+ *
+ * The schedule is made with the first packet, and may be taken away from an SA that rests: it is a
+ * kilobyte and more, and a home server has many SAs that carry nothing for now.
  *
  * ESN's high half is not sent (RFC 4303 2.2.1): HMAC covers the packet with the high half behind
  * it; an AEAD's additional data are SPI, high half, low half (RFC 4106 section 5, RFC 7634
  * section 2.1).
  *
- * Ownership: a struct crypt owns its library state and is used by one thread at a time.  The
- * caller owns the packets.  Nothing here is global.
+ * Ownership: a struct crypt owns its schedule and is used by one thread at a time; another may take
+ * the schedule away (crypt_rest), so that it is looked up once for each packet.  The caller owns
+ * the packets.  Nothing here is global.
  */
 #include "crypto/crypt.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -36,13 +40,15 @@
 #define CRYPT_CHUNK    64	  /* IVs drawn by one call */
 #define CRYPT_LEN_MAX  (1u << 20) /* far above any packet, far below INT_MAX */
 
+struct crypt_schedule {
+	EVP_CIPHER_CTX *cipher;		  /* NULL: null encryption */
+	EVP_MD_CTX *inner, *outer, *work; /* HMAC; NULL for an AEAD */
+};
+
 struct crypt {
 	const struct alg *encr, *integ;
 	enum crypt_direction direction;
-	uint8_t salt[4];
-	bool made;			  /* what follows; then the key is wiped */
-	EVP_CIPHER_CTX *cipher;		  /* NULL: null encryption */
-	EVP_MD_CTX *inner, *outer, *work; /* HMAC; NULL for an AEAD */
+	_Atomic(struct crypt_schedule *) schedule; /* NULL: none is made */
 	size_t key_len;
 	uint8_t key[];
 };
@@ -110,18 +116,17 @@ static int crypt_check_library(const struct alg *encr, const struct alg *integ, 
 	return 0;
 }
 
-static bool crypt_make_cipher(struct crypt *c)
+static bool crypt_make_cipher(const struct crypt *c, struct crypt_schedule *s)
 {
 	const struct alg *a = c->encr;
 	if (!a->openssl_name[0])
 		return true;
 	int seal = c->direction == CRYPT_SEAL ? 1 : 0;
 	EVP_CIPHER *type = EVP_CIPHER_fetch(NULL, a->openssl_name, NULL);
-	c->cipher = EVP_CIPHER_CTX_new();
-	bool ok = type && c->cipher &&
-		  EVP_CipherInit_ex2(c->cipher, type, c->key, NULL, seal, NULL) &&
-		  EVP_CIPHER_CTX_set_padding(c->cipher, 0);
-	memcpy(c->salt, c->key + (a->key_len - a->salt_len), a->salt_len);
+	s->cipher = EVP_CIPHER_CTX_new();
+	bool ok = type && s->cipher &&
+		  EVP_CipherInit_ex2(s->cipher, type, c->key, NULL, seal, NULL) &&
+		  EVP_CIPHER_CTX_set_padding(s->cipher, 0);
 	EVP_CIPHER_free(type);
 	return ok;
 }
@@ -143,44 +148,56 @@ static bool crypt_init_pad(EVP_MD_CTX *ctx, const EVP_MD *type, const uint8_t *k
 	return ok;
 }
 
-static bool crypt_make_hmac(struct crypt *c)
+static bool crypt_make_hmac(const struct crypt *c, struct crypt_schedule *s)
 {
 	const struct alg *a = c->integ;
 	if (!a)
 		return true;
 	const uint8_t *key = c->key + c->encr->key_len;
 	EVP_MD *type = EVP_MD_fetch(NULL, a->openssl_name, NULL);
-	c->inner = EVP_MD_CTX_new();
-	c->outer = EVP_MD_CTX_new();
-	c->work = EVP_MD_CTX_new();
-	bool ok = type && c->inner && c->outer && c->work &&
-		  crypt_init_pad(c->inner, type, key, a->key_len, 0x36) &&
-		  crypt_init_pad(c->outer, type, key, a->key_len, 0x5c);
+	s->inner = EVP_MD_CTX_new();
+	s->outer = EVP_MD_CTX_new();
+	s->work = EVP_MD_CTX_new();
+	bool ok = type && s->inner && s->outer && s->work &&
+		  crypt_init_pad(s->inner, type, key, a->key_len, 0x36) &&
+		  crypt_init_pad(s->outer, type, key, a->key_len, 0x5c);
 	EVP_MD_free(type);
 	return ok;
 }
 
 /* The library cleanses what it frees. */
-static void crypt_unmake(struct crypt *c)
+void crypt_schedule_free(struct crypt_schedule *s)
 {
-	EVP_CIPHER_CTX_free(c->cipher);
-	EVP_MD_CTX_free(c->inner);
-	EVP_MD_CTX_free(c->outer);
-	EVP_MD_CTX_free(c->work);
-	c->cipher = NULL;
-	c->inner = c->outer = c->work = NULL;
+	if (!s)
+		return;
+	EVP_CIPHER_CTX_free(s->cipher);
+	EVP_MD_CTX_free(s->inner);
+	EVP_MD_CTX_free(s->outer);
+	EVP_MD_CTX_free(s->work);
+	free(s);
 }
 
-/* False: out of memory, as a rule; the packet is not to be had, the next one tries again. */
-static bool crypt_make(struct crypt *c)
+/* NULL: out of memory, as a rule; the packet is not to be had, the next one tries again. */
+static struct crypt_schedule *crypt_make(struct crypt *c)
 {
-	if (!crypt_make_cipher(c) || !crypt_make_hmac(c)) {
-		crypt_unmake(c);
-		return false;
+	struct crypt_schedule *s = calloc(1, sizeof(*s));
+	if (s && (!crypt_make_cipher(c, s) || !crypt_make_hmac(c, s))) {
+		crypt_schedule_free(s);
+		s = NULL;
 	}
-	mem_wipe(c->key, c->key_len);
-	c->made = true;
-	return true;
+	atomic_store_explicit(&c->schedule, s, memory_order_release);
+	return s;
+}
+
+static struct crypt_schedule *crypt_schedule_of(struct crypt *c)
+{
+	struct crypt_schedule *s = atomic_load_explicit(&c->schedule, memory_order_acquire);
+	return s ? s : crypt_make(c);
+}
+
+struct crypt_schedule *crypt_rest(struct crypt *c)
+{
+	return atomic_exchange_explicit(&c->schedule, NULL, memory_order_acq_rel);
 }
 
 struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const uint8_t *key,
@@ -202,7 +219,7 @@ void crypt_free(struct crypt *c)
 {
 	if (!c)
 		return;
-	crypt_unmake(c);
+	crypt_schedule_free(crypt_rest(c));
 	mem_wipe(c, sizeof(*c) + c->key_len);
 	free(c);
 }
@@ -236,29 +253,29 @@ static bool crypt_cut(const struct crypt_op *op, struct parts *out)
 	return true;
 }
 
-static bool crypt_hmac(const struct crypt_op *op, size_t covered_len, uint8_t mac[EVP_MAX_MD_SIZE])
+static bool crypt_hmac(const struct crypt_op *op, const struct crypt_schedule *s,
+		       size_t covered_len, uint8_t mac[EVP_MAX_MD_SIZE])
 {
-	struct crypt *c = op->crypt;
 	uint8_t hi[4];
 	struct writer w = writer_of(hi, sizeof(hi));
 	writer_u32(&w, op->seq_hi);
 	unsigned mac_len = 0;
-	return EVP_MD_CTX_copy_ex(c->work, c->inner) &&
-	       EVP_DigestUpdate(c->work, op->esp, covered_len) &&
-	       (!op->esn || EVP_DigestUpdate(c->work, hi, sizeof(hi))) &&
-	       EVP_DigestFinal_ex(c->work, mac, &mac_len) &&
-	       EVP_MD_CTX_copy_ex(c->work, c->outer) && EVP_DigestUpdate(c->work, mac, mac_len) &&
-	       EVP_DigestFinal_ex(c->work, mac, &mac_len);
+	return EVP_MD_CTX_copy_ex(s->work, s->inner) &&
+	       EVP_DigestUpdate(s->work, op->esp, covered_len) &&
+	       (!op->esn || EVP_DigestUpdate(s->work, hi, sizeof(hi))) &&
+	       EVP_DigestFinal_ex(s->work, mac, &mac_len) &&
+	       EVP_MD_CTX_copy_ex(s->work, s->outer) && EVP_DigestUpdate(s->work, mac, mac_len) &&
+	       EVP_DigestFinal_ex(s->work, mac, &mac_len);
 }
 
 /* Whole blocks in place; the direction is the context's own. */
-static bool crypt_cbc(struct crypt *c, const struct parts *p)
+static bool crypt_cbc(const struct crypt_schedule *s, const struct parts *p)
 {
-	if (!c->cipher)
+	if (!s->cipher)
 		return true;
 	int n = 0;
-	return EVP_CipherInit_ex2(c->cipher, NULL, NULL, p->iv, -1, NULL) &&
-	       EVP_CipherUpdate(c->cipher, p->text, &n, p->text, (int)p->text_len) &&
+	return EVP_CipherInit_ex2(s->cipher, NULL, NULL, p->iv, -1, NULL) &&
+	       EVP_CipherUpdate(s->cipher, p->text, &n, p->text, (int)p->text_len) &&
 	       (size_t)n == p->text_len;
 }
 
@@ -272,24 +289,27 @@ static size_t crypt_aead_aad(const struct crypt_op *op, uint8_t aad[AEAD_AAD_MAX
 	return writer_len(&w);
 }
 
-static bool crypt_aead(const struct crypt_op *op, const struct parts *p)
+static bool crypt_aead(const struct crypt_op *op, const struct crypt_schedule *s,
+		       const struct parts *p)
 {
-	struct crypt *c = op->crypt;
+	const struct crypt *c = op->crypt;
+	const struct alg *a = c->encr;
 	bool seal = c->direction == CRYPT_SEAL;
-	int icv_len = c->encr->icv_len;
+	int icv_len = a->icv_len;
 	uint8_t nonce[AEAD_NONCE_LEN], aad[AEAD_AAD_MAX];
-	memcpy(nonce, c->salt, sizeof(c->salt));
-	memcpy(nonce + sizeof(c->salt), p->iv, sizeof(nonce) - sizeof(c->salt));
+	/* The salt is at the key's end. */
+	memcpy(nonce, c->key + (a->key_len - a->salt_len), a->salt_len);
+	memcpy(nonce + a->salt_len, p->iv, sizeof(nonce) - a->salt_len);
 	size_t aad_len = crypt_aead_aad(op, aad);
 	int n = 0, last = 0;
-	return EVP_CipherInit_ex2(c->cipher, NULL, NULL, nonce, -1, NULL) &&
+	return EVP_CipherInit_ex2(s->cipher, NULL, NULL, nonce, -1, NULL) &&
 	       (seal ||
-		EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, icv_len, p->icv) > 0) &&
-	       EVP_CipherUpdate(c->cipher, NULL, &n, aad, (int)aad_len) &&
-	       EVP_CipherUpdate(c->cipher, p->text, &n, p->text, (int)p->text_len) &&
-	       EVP_CipherFinal_ex(c->cipher, p->text + n, &last) &&
+		EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_SET_TAG, icv_len, p->icv) > 0) &&
+	       EVP_CipherUpdate(s->cipher, NULL, &n, aad, (int)aad_len) &&
+	       EVP_CipherUpdate(s->cipher, p->text, &n, p->text, (int)p->text_len) &&
+	       EVP_CipherFinal_ex(s->cipher, p->text + n, &last) &&
 	       (!seal ||
-		EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, p->icv) > 0);
+		EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, p->icv) > 0);
 }
 
 /* --- batches */
@@ -297,19 +317,20 @@ static bool crypt_aead(const struct crypt_op *op, const struct parts *p)
 static bool crypt_seal_one(const struct crypt_op *op, const uint8_t *random_iv)
 {
 	struct crypt *c = op->crypt;
+	const struct crypt_schedule *s;
 	struct parts p;
-	if (c->direction != CRYPT_SEAL || !crypt_cut(op, &p) || (!c->made && !crypt_make(c)))
+	if (c->direction != CRYPT_SEAL || !crypt_cut(op, &p) || !(s = crypt_schedule_of(c)))
 		return false;
 	if (crypt_icv_by_aead(c)) {
 		struct writer w = writer_of(p.iv, c->encr->iv_len);
 		writer_u32(&w, op->esn ? op->seq_hi : 0);
 		writer_bytes(&w, op->esp + 4, 4);
-		return crypt_aead(op, &p);
+		return crypt_aead(op, s, &p);
 	}
 	if (c->encr->iv_len == CBC_IV_LEN)
 		memcpy(p.iv, random_iv, CBC_IV_LEN);
 	uint8_t mac[EVP_MAX_MD_SIZE];
-	if (!crypt_cbc(c, &p) || !crypt_hmac(op, (size_t)(p.icv - op->esp), mac))
+	if (!crypt_cbc(s, &p) || !crypt_hmac(op, s, (size_t)(p.icv - op->esp), mac))
 		return false;
 	memcpy(p.icv, mac, c->integ->icv_len);
 	return true;
@@ -338,14 +359,15 @@ void crypt_seal(struct crypt_op *ops, size_t n)
 static bool crypt_open_one(const struct crypt_op *op)
 {
 	struct crypt *c = op->crypt;
+	const struct crypt_schedule *s;
 	struct parts p;
-	if (c->direction != CRYPT_OPEN || !crypt_cut(op, &p) || (!c->made && !crypt_make(c)))
+	if (c->direction != CRYPT_OPEN || !crypt_cut(op, &p) || !(s = crypt_schedule_of(c)))
 		return false;
 	if (crypt_icv_by_aead(c))
-		return crypt_aead(op, &p);
+		return crypt_aead(op, s, &p);
 	uint8_t mac[EVP_MAX_MD_SIZE];
-	return crypt_hmac(op, (size_t)(p.icv - op->esp), mac) &&
-	       mem_equal(mac, p.icv, c->integ->icv_len) && crypt_cbc(c, &p);
+	return crypt_hmac(op, s, (size_t)(p.icv - op->esp), mac) &&
+	       mem_equal(mac, p.icv, c->integ->icv_len) && crypt_cbc(s, &p);
 }
 
 void crypt_open(struct crypt_op *ops, size_t n)

@@ -28,10 +28,17 @@ enum crypt_direction { CRYPT_SEAL, CRYPT_OPEN };
 size_t crypt_key_len(const struct alg *encr, const struct alg *integ);
 
 /* NULL with err set: key_len is not crypt_key_len(), an algorithm is forbidden, or the
- * library refuses.  The key is copied into the library's state; the caller wipes its own. */
+ * library refuses.  The key is copied; the caller wipes its own. */
 struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const uint8_t *key,
 			size_t key_len, enum crypt_direction direction, struct err *err);
 void crypt_free(struct crypt *c); /* wipes; NULL allowed */
+
+/* What the library needs for packets is made with the first one.  This takes it away, from any
+ * thread; the next packet makes it again.  NULL: there is none.  It may be in use by the thread of
+ * the packets until that has left the call it was in: crypt_schedule_free is for then. */
+struct crypt_schedule;
+struct crypt_schedule *crypt_rest(struct crypt *c) __attribute__((warn_unused_result));
+void crypt_schedule_free(struct crypt_schedule *s); /* NULL allowed */
 
 struct crypt_op {
 	struct crypt *crypt;

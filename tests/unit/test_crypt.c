@@ -480,6 +480,29 @@ static void test_round_trip(void **state)
 	}
 }
 
+static void test_goes_on_after_a_rest(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(combos); i++) {
+		struct pair p;
+		pair_new(&p, &combos[i], (uint8_t)i);
+		uint8_t esp[PACKET_MAX];
+		assert_null(crypt_rest(p.seal)); /* nothing was made yet */
+		for (uint32_t seq = 1; seq < 8; seq++) {
+			size_t len = packet_make(&p, esp, 4, 0xdead0000, seq);
+			assert_true(seal_one(p.seal, esp, len, 0, true));
+			struct crypt_schedule *s = crypt_rest(p.seal);
+			assert_non_null(s);
+			crypt_schedule_free(s);
+			assert_true(open_one(p.open, esp, len, 0, true));
+			assert_true(text_intact(&p, esp, len, seq));
+			if (seq % 2)
+				crypt_schedule_free(crypt_rest(p.open));
+		}
+		pair_free(&p);
+	}
+}
+
 static void test_flipped_bits_fail(void **state)
 {
 	(void)state;
@@ -751,6 +774,7 @@ int main(void)
 	    cmocka_unit_test(test_hmac_vectors),
 	    cmocka_unit_test(test_null_leaves_text),
 	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_goes_on_after_a_rest),
 	    cmocka_unit_test(test_flipped_bits_fail),
 	    cmocka_unit_test(test_other_lengths_fail),
 	    cmocka_unit_test(test_high_half_is_authenticated),

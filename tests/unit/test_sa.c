@@ -345,6 +345,50 @@ static void test_sadb_changes_under_a_reader(void **state)
 	rcu_barrier();
 }
 
+struct sealing {
+	struct sa *sa;
+	_Atomic bool stop;
+	_Atomic uint64_t sealed, failed;
+};
+
+static void *seal_all_the_time(void *ctx)
+{
+	struct sealing *s = ctx;
+	uint8_t esp[8 + 8 + 32 + 16] = {0};
+	rcu_register_thread();
+	while (!atomic_load(&s->stop)) {
+		struct crypt_op op = {.crypt = s->sa->crypt, .esp = esp, .len = sizeof(esp)};
+		crypt_seal(&op, 1);
+		atomic_fetch_add(op.ok ? &s->sealed : &s->failed, 1);
+		rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void test_rests_under_a_sealer(void **state)
+{
+	(void)state;
+	struct sa_config cfg = config_of(256, "aes128-gcm", NULL, NULL);
+	struct sealing s = {.sa = must_new(&cfg, CRYPT_SEAL)};
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, seal_all_the_time, &s), 0);
+	for (unsigned i = 0; i < 500 || atomic_load(&s.sealed) < 500; i++) {
+		sa_rest(s.sa);
+		rcu_quiescent_state();
+	}
+	atomic_store(&s.stop, true);
+	rcu_thread_offline();
+	pthread_join(thread, NULL);
+	rcu_thread_online();
+	assert_int_equal(s.failed, 0);
+	sa_rest(s.sa);
+	sa_rest(s.sa); /* there is nothing to be had any more */
+	sa_free(s.sa);
+	rcu_quiescent_state();
+	rcu_barrier();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +402,7 @@ int main(void)
 	    cmocka_unit_test(test_inner_mtu),
 	    cmocka_unit_test(test_sadb),
 	    cmocka_unit_test(test_sadb_changes_under_a_reader),
+	    cmocka_unit_test(test_rests_under_a_sealer),
 	};
 	rcu_register_thread();
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
