@@ -322,7 +322,7 @@ uint16_t child_take_response(struct ike_sa *sa, struct negotiation *neg, bool au
 	if (notify)
 		return notify;
 	if (neg->revoked_spi && neg->revoked_spi == d.spi_out)
-		return IKE_N_NO_ADDITIONAL_SAS;
+		return IKE_N_TEMPORARY_FAILURE;
 	notify = response_rest(sa, neg, auth, p, &d);
 	if (!notify && neg->rival_child && negotiation_loses(neg)) {
 		child_discard(sa, &d, "redundant");

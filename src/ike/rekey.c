@@ -306,10 +306,20 @@ static void hand_on(struct ike_sa *old, struct ike_sa *fresh)
 	fresh->held = old->held;
 }
 
+static void delete_sa(struct ike_sa *sa, const char *why)
+{
+	if (task_is_queued(sa, TASK_IKE_DELETE))
+		return;
+	struct task *t = task_new(TASK_IKE_DELETE);
+	snprintf(t->why, sizeof(t->why), "%s", why);
+	task_queue(sa, t, true);
+}
+
 /* Fresh takes over; old only waits for its delete, whoever sends it. */
 static void take_over(struct ike_sa *old, struct ike_sa *fresh)
 {
 	struct ike *e = old->engine;
+	bool unwanted = task_is_queued(old, TASK_IKE_DELETE); /* it means what replaced it too */
 	hand_on(old, fresh);
 	old->replaced_by = fresh;
 	fresh->replaces = old;
@@ -326,15 +336,8 @@ static void take_over(struct ike_sa *old, struct ike_sa *fresh)
 	old->user = NULL;
 	sa_schedule(old);
 	sa_schedule(fresh);
-}
-
-static void delete_sa(struct ike_sa *sa, const char *why)
-{
-	if (task_is_queued(sa, TASK_IKE_DELETE))
-		return;
-	struct task *t = task_new(TASK_IKE_DELETE);
-	snprintf(t->why, sizeof(t->why), "%s", why);
-	task_queue(sa, t, true);
+	if (unwanted)
+		delete_sa(fresh, "closed");
 }
 
 /* --- IKE SAs: ours */

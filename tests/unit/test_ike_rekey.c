@@ -459,6 +459,43 @@ static void deleted_while_rekeying(void **state)
 	rig_free(g);
 }
 
+/* A wish to close that comes while the IKE SA is rekeyed, by either side, means what comes of it. */
+static void closed_while_rekeying(void **state)
+{
+	(void)state;
+	for (int by = 1; by < 4; by++) {
+		struct rig *g = rig_up(rig_new());
+		if (by & 1)
+			sa_rekey(&g->a);
+		if (by & 2)
+			sa_rekey(&g->b);
+		sa_close(&g->a);
+		rig_run(g, 100 * SEC);
+		assert_int_equal(ike_count(g->a.e, IKE_SA_ESTABLISHED), 0);
+		assert_int_equal(ike_count(g->b.e, IKE_SA_ESTABLISHED), 0);
+		assert_int_equal(rig_up_count(&g->a) + rig_up_count(&g->b), 0);
+		rig_free(g);
+	}
+}
+
+/* The peer's delete of what it has just made comes before its answer, which was lost: the peer
+ * does want more, just not that one. */
+static void deleted_before_it_was_made(void **state)
+{
+	(void)state;
+	struct rig *g = rig_up(rig_new());
+	g->lose_b = 1;
+	child_create(&g->a);
+	rig_run(g, 3 * WIRE_US / 2);
+	child_delete(&g->b);
+	rig_settle(g);
+	rig_run(g, 60 * SEC);
+	rig_check(g);
+	assert_int_equal(g->a.failures, 0);
+	assert_int_equal(rig_up_count(&g->a), 2);
+	rig_free(g);
+}
+
 /* The daemon refuses what the peer has made already: the peer is told. */
 static void refused_by_the_daemon(void **state)
 {
@@ -523,6 +560,8 @@ int main(void)
 	    cmocka_unit_test(used_before_answered),
 	    cmocka_unit_test(child_not_found),
 	    cmocka_unit_test(deleted_while_rekeying),
+	    cmocka_unit_test(closed_while_rekeying),
+	    cmocka_unit_test(deleted_before_it_was_made),
 	    cmocka_unit_test(refused_by_the_daemon),
 	    cmocka_unit_test(bad_line),
 	};
