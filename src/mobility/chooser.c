@@ -290,7 +290,7 @@ static struct candidate *home_via(struct mover *m)
 }
 
 /* Deregisters over whatever can carry it; what is attaching now may come in a moment. */
-static void go_home(struct mover *m, usec_t now_us)
+void chooser_go_home(struct mover *m, usec_t now_us)
 {
 	struct candidate *via = home_via(m);
 	if (via) {
@@ -314,7 +314,7 @@ void chooser_choose(struct mover *m, usec_t now_us)
 		return;
 	if (m->place == MOVER_HOME) {
 		if (m->home_waits)
-			go_home(m, now_us);
+			chooser_go_home(m, now_us);
 		return;
 	}
 	struct candidate *a = m->active;
@@ -443,5 +443,5 @@ void chooser_place(struct mover *m, usec_t now_us)
 	m->move->switch_us = (int64_t)(now_us - m->move->start_us);
 	m->ops.home(m->ops.ctx, &m->home_at);
 	move_note(m->move, now_us, MOVE_SWITCH, "native on %s", m->home_at.interface);
-	go_home(m, now_us);
+	chooser_go_home(m, now_us);
 }

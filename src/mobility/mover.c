@@ -266,12 +266,18 @@ static void serve_rest(struct mover *m, usec_t now_us)
 	}
 }
 
-/* The server has c in its bindings by its setup, but something else is active here: say so. */
+/* The server has c in its bindings by its setup, but something else is active here, or we are at
+ * home: say so. */
 static void setup_overtaken(struct mover *m, struct candidate *c, usec_t now_us)
 {
 	if (!c->cfg.registered_s)
 		return;
 	c->cfg.registered_s = 0;
+	if (m->place == MOVER_HOME) {
+		if (!registrant_pending(m))
+			chooser_go_home(m, now_us);
+		return;
+	}
 	if (m->active && m->active != c)
 		registrant_start(m, m->active, false, false, now_us);
 }

@@ -139,6 +139,8 @@ bool chooser_is_home(const struct mover *m, const struct care_of *co);
 void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us);
 /* The active one's registration was accepted: what had waited for it. */
 void chooser_registered(struct mover *m, struct candidate *c, usec_t now_us);
+/* At home: deregisters over whatever can carry it. */
+void chooser_go_home(struct mover *m, usec_t now_us);
 void chooser_deregistered(struct mover *m, bool accepted, usec_t now_us);
 /* Another one that is attached, be it silent: its requests may be heard. */
 bool chooser_has_other(const struct mover *m, const struct candidate *c);

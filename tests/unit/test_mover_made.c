@@ -236,6 +236,28 @@ static void a_setup_that_was_overtaken(void **state)
 	rig_free(g);
 }
 
+/* At home nothing is to be registered: the setup's registration is taken back. */
+static void a_setup_at_home(void **state)
+{
+	(void)state;
+	struct rig *g = rig_set_up();
+	clear(g);
+	links(g, true, true, true);
+	pass(g, 10 * MS);
+	for (unsigned i = 0; i < BOTH_HOMES; i++)
+		reply_to(g, &g->sent[i], (struct answer){0});
+	assert_null(g->active);
+	mover_remove(g->m, g->cell, g->now_us);
+	clear(g);
+	struct conn *c = add_made(g, "again", 300, "cell0", 3, 600);
+	assert_null(g->active);
+	assert_int_equal(g->sent_count, BOTH_HOMES);
+	for (int i = 0; i < BOTH_HOMES; i++)
+		assert_int_equal(g->sent[i].q4.lifetime_s + g->sent[i].q6.lifetime_4s, 0);
+	assert_int_not_equal(c->state, CONN_ACTIVE);
+	rig_free(g);
+}
+
 static void another_agent(void **state)
 {
 	(void)state;
@@ -268,6 +290,7 @@ int main(void)
 	    cmocka_unit_test(what_needs_no_connection),
 	    cmocka_unit_test(another_family_takes_a_spare),
 	    cmocka_unit_test(a_setup_that_was_overtaken),
+	    cmocka_unit_test(a_setup_at_home),
 	    cmocka_unit_test(another_agent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
