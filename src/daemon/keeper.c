@@ -161,6 +161,20 @@ static bool way_serves(const struct way *w, const struct care_of *at)
 	return w->open && w->at.ifindex == at->ifindex && addr_equal(&w->at.addr, &at->addr);
 }
 
+/* Until a way is ready the IKE SA goes by the one before; and what is being answered goes back the
+ * way it came. */
+static void way_take(struct keeper *k, struct line *l, const struct way *way)
+{
+	if (l->moving) {
+		way_close(k, &l->way);
+	} else {
+		way_close(k, &l->left);
+		l->left = l->way;
+	}
+	l->way = *way;
+	l->moving = !way->ready;
+}
+
 void keeper_follow(struct keeper *k, const struct care_of *at, bool tell, usec_t now_us)
 {
 	struct line *l = k->line;
@@ -169,28 +183,50 @@ void keeper_follow(struct keeper *k, const struct care_of *at, bool tell, usec_t
 	if (!l || !at || way_serves(&l->way, at) || !server_for(k, at, &server) ||
 	    !way_open(k, &way, at, &server))
 		return;
-	way_close(k, &l->way);
-	l->way = way;
-	l->moving = !way.ready;
+	way_take(k, l, &way);
 	if (way.ready)
 		ike_sa_move(k->engine, l->sa, &l->way.path, tell, now_us);
+}
+
+static const struct care_of *care_of_of(const struct keeper *k, const struct conn *c)
+{
+	for (size_t i = 0; i < k->care_of_count && c; i++)
+		if (k->care_ofs[i].ifindex == c->ifindex &&
+		    addr_equal(&k->care_ofs[i].addr, &c->care_of.addr))
+			return &k->care_ofs[i];
+	return NULL;
+}
+
+/* Without an active connection (at home, say): the way it goes by, unless that is silent and
+ * another one is known to work. */
+static const struct care_of *care_of_idle(const struct keeper *k)
+{
+	const struct care_of *here = NULL, *other = NULL;
+	bool silent = false;
+	for (size_t i = 0; i < k->care_of_count; i++)
+		if (way_serves(&k->line->way, &k->care_ofs[i]))
+			here = &k->care_ofs[i];
+	for (const struct tended *t = k->line->tended; t; t = t->next) {
+		const struct care_of *at = care_of_of(k, t->conn);
+		silent |= at && at == here && t->conn->state == CONN_STALE;
+		if (at && at != here && t->conn->state == CONN_READY)
+			other = at;
+	}
+	return here && !(silent && other) ? here : other ? other : care_of_at(k, 0);
 }
 
 /* To the active connection's care-of address, else to the best there is. */
 static void follow_binding(struct keeper *k, usec_t now_us)
 {
-	const struct conn *c = k->mover ? mover_active(k->mover) : NULL;
-	const struct care_of *at = NULL;
-	if (!k->line || !k->line->sojourn)
+	struct line *l = k->line;
+	if (!l || !l->sojourn)
 		return;
-	for (size_t i = 0; i < k->care_of_count && c; i++)
-		if (k->care_ofs[i].ifindex == c->ifindex &&
-		    addr_equal(&k->care_ofs[i].addr, &c->care_of.addr))
-			at = &k->care_ofs[i];
-	for (size_t i = 0; i < k->care_of_count && !at; i++)
-		if (way_serves(&k->line->way, &k->care_ofs[i]))
-			return;
-	keeper_follow(k, at ? at : care_of_at(k, 0), false, now_us);
+	const struct care_of *at = care_of_of(k, k->mover ? mover_active(k->mover) : NULL);
+	struct care_of was = l->way.at;
+	keeper_follow(k, at ? at : care_of_idle(k), false, now_us);
+	/* No packet says where we are. */
+	if (!at && !l->moving && !way_serves(&l->way, &was))
+		ike_sa_probe(k->engine, l->sa, now_us);
 }
 
 /* --- connections of the line */
@@ -236,6 +272,7 @@ static void line_free(struct keeper *k, struct line *l, usec_t now_us)
 	while (l->wishes)
 		wish_drop(l, l->wishes);
 	way_close(k, &l->way);
+	way_close(k, &l->left);
 	if (l->peer)
 		k->ops.joint.peer_retire(k->ops.joint.ctx, l->peer);
 	mem_wipe(l->key, sizeof l->key);
@@ -249,10 +286,11 @@ static void line_close(struct keeper *k, struct line *l, bool at_once, const cha
 	struct closing *c = mem_zalloc(sizeof *c);
 	for (struct tended *t = l->tended; t; t = t->next)
 		joint_forget(l->sa, t->conn);
-	*c = (struct closing){.sa = l->sa, .way = l->way, .next = k->closing};
+	struct way *by = l->moving ? &l->left : &l->way;
+	*c = (struct closing){.sa = l->sa, .way = *by, .next = k->closing};
 	k->closing = c;
 	l->sa = NULL;
-	l->way = (struct way){0};
+	*by = (struct way){0};
 	line_free(k, l, now_us);
 	ike_sa_close(k->engine, c->sa, why, at_once, now_us);
 }
@@ -639,7 +677,8 @@ void keeper_wanted(struct keeper *k, const struct care_of *care_of, usec_t now_u
 	    !server_for(k, care_of, &server) || wishes_for(l, care_of))
 		return;
 	/* With nothing that works its setup may as well register it. */
-	wish_make(k, care_of, !mover_works(k->mover), now_us);
+	bool reg = !mover_works(k->mover) && mover_place(k->mover) != MOVER_HOME;
+	wish_make(k, care_of, reg, now_us);
 }
 
 int keeper_spare_taken(struct keeper *k, struct conn *conn, const struct care_of *care_of)
@@ -724,11 +763,11 @@ void keeper_ways_changed(struct keeper *k, usec_t now_us)
 	if (l && l->moving) {
 		struct way again;
 		if (way_open(k, &again, &l->way.at, &l->way.server)) {
-			way_close(k, &l->way);
-			l->way = again;
-			l->moving = !again.ready;
+			way_take(k, l, &again);
 			if (again.ready)
 				ike_sa_move(k->engine, l->sa, &l->way.path, !l->sojourn, now_us);
+			if (again.ready && l->sojourn && !(k->mover && mover_active(k->mover)))
+				ike_sa_probe(k->engine, l->sa, now_us);
 			if (again.ready && !l->sojourn)
 				gateway_way_ready(k, now_us);
 		}
@@ -826,6 +865,7 @@ static usec_t line_tick(struct keeper *k, usec_t now_us)
 	if (!l->peer)
 		return now_us + LOOK_US;
 	watch_silence(k, now_us);
+	follow_binding(k, now_us);
 	if (k->mover && now_us >= l->wish_after_us && l->wish_after_us) {
 		l->wish_after_us = 0;
 		mover_look(k->mover, now_us);

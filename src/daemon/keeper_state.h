@@ -51,6 +51,7 @@ struct line {
 	struct tended *tended;
 	struct wish *wishes; /* under way */
 	struct way way;	     /* of the IKE SA */
+	struct way left;     /* the one before; while moving it still goes by that */
 	bool sojourn;
 	uint8_t key[JOINT_KEY_LEN]; /* of registrations */
 	bool moving;		    /* way is for where the IKE SA goes as soon as it is ready */

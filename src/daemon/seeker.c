@@ -75,15 +75,16 @@ static void attempt_clear(struct keeper *k, struct attempt *a)
 	*a = (struct attempt){0};
 }
 
-/* Ends without a callback: the IKE SA's user is gone before. */
+/* Its IKE SA is nobody's any more when it ends; what that still says goes by its own way. */
 static void attempt_end(struct keeper *k, struct attempt *a, usec_t now_us)
 {
 	struct ike_sa *sa = a->sa;
-	if (k->leader == sa)
+	if (k->leader && k->leader == sa)
 		k->leader = NULL;
-	attempt_clear(k, a);
+	a->sa = NULL;
 	if (sa)
 		ike_sa_close(k->engine, sa, "another way", true, now_us);
+	attempt_clear(k, a);
 }
 
 static void attempt_go(struct keeper *k, struct attempt *a, usec_t now_us)
