@@ -549,7 +549,7 @@ uint16_t keeper_child_up(struct keeper *k, struct ike_child_up *up, usec_t now_u
 		return rekeyed(k, l, up);
 	if (!up->initiator)
 		return IKE_N_NO_ADDITIONAL_SAS; /* we say which connections there are */
-	struct wish *w = up->user ? up->user : l->wishes;
+	struct wish *w = up->user ? up->user : l->peer ? NULL : l->wishes;
 	if (!w)
 		return IKE_N_NO_ADDITIONAL_SAS;
 	if (!l->peer) {

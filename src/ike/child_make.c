@@ -324,8 +324,9 @@ uint16_t child_take_response(struct ike_sa *sa, struct negotiation *neg, bool au
 	if (neg->revoked_spi && neg->revoked_spi == d.spi_out)
 		return IKE_N_TEMPORARY_FAILURE;
 	notify = response_rest(sa, neg, auth, p, &d);
-	if (!notify && neg->rival_child && negotiation_loses(neg)) {
-		child_discard(sa, &d, "redundant");
+	bool redundant = neg->rival_child && negotiation_loses(neg);
+	if (!notify && (neg->unwanted || redundant)) {
+		child_discard(sa, &d, redundant ? "redundant" : "unwanted");
 		mem_wipe(d.shared, sizeof(d.shared));
 		return 0;
 	}

@@ -125,6 +125,7 @@ static void child_won(struct ike_sa *sa, struct task *t, struct ike_child *made)
 static enum outcome child_response(struct ike_sa *sa, struct task *t, const struct inbound *in)
 {
 	struct ike_child *made = NULL, *old = t->child ? t->child : t->neg->rival_child;
+	t->neg->unwanted = !old;
 	uint16_t notify = child_take_response(sa, t->neg, false, in->p, old, NULL, NULL, &made);
 	if (made) {
 		child_won(sa, t, made);

@@ -72,6 +72,7 @@ struct negotiation {
 	uint8_t ike_spi[IKE_SPI_LEN];  /* IKE rekey: ours */
 	const struct kex_group *group; /* of kex; INVALID_KE_PAYLOAD asks for another */
 	uint32_t revoked_spi;	/* the peer deleted it while its answer was on its way; 0 none */
+	bool unwanted;		/* what was to be replaced is gone: so is what comes of it */
 	bool no_ke;		/* the peer makes child SAs only without key exchange */
 	struct ike_ts_list *ts; /* owned: [2], what we offered: local ones, remote ones */
 	/* A simultaneous rekey by the peer that we answered while ours was out: what it made, and

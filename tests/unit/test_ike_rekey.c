@@ -459,7 +459,8 @@ static void deleted_while_rekeying(void **state)
 	rig_free(g);
 }
 
-/* A wish to close that comes while the IKE SA is rekeyed, by either side, means what comes of it. */
+/* A wish to close that comes while the IKE SA is rekeyed, by either side, means what comes of it.
+ */
 static void closed_while_rekeying(void **state)
 {
 	(void)state;
@@ -493,6 +494,27 @@ static void deleted_before_it_was_made(void **state)
 	rig_check(g);
 	assert_int_equal(g->a.failures, 0);
 	assert_int_equal(rig_up_count(&g->a), 2);
+	rig_free(g);
+}
+
+/* What was to be rekeyed is deleted by the peer before its answer, which was lost, comes again:
+ * nothing is handed over for it. */
+static void deleted_before_it_was_replaced(void **state)
+{
+	(void)state;
+	struct rig *g = rig_up(rig_new());
+	struct ike_child *old = child_of(&g->b);
+	g->lose_b = 1;
+	child_rekey(&g->a);
+	rig_run(g, 3 * WIRE_US / 2);
+	assert_int_equal(rig_up_count(&g->b), 2);
+	ike_child_delete(g->b.e, old, "wished", g->now_us);
+	unsigned made = g->a.child_count;
+	rig_settle(g);
+	rig_run(g, 60 * SEC);
+	assert_int_equal(g->a.child_count, made);
+	assert_int_equal(rig_up_count(&g->a), 0);
+	assert_int_equal(rig_up_count(&g->b), 0);
 	rig_free(g);
 }
 
@@ -562,6 +584,7 @@ int main(void)
 	    cmocka_unit_test(deleted_while_rekeying),
 	    cmocka_unit_test(closed_while_rekeying),
 	    cmocka_unit_test(deleted_before_it_was_made),
+	    cmocka_unit_test(deleted_before_it_was_replaced),
 	    cmocka_unit_test(refused_by_the_daemon),
 	    cmocka_unit_test(bad_line),
 	};
