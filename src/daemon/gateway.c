@@ -25,7 +25,10 @@ static void path_take(struct keeper *k, struct line *l)
 	c->ifindex = l->way.at.ifindex;
 	c->network = l->way.at.network;
 	c->link_mtu = l->way.at.mtu;
-	conn_set_pair(k->table, c, &l->way.path.local, &l->way.path.remote);
+	struct endpoint care_of = l->way.path.local, server = l->way.path.remote;
+	if (!c->udp)
+		care_of.port = server.port = 0;
+	conn_set_pair(k->table, c, &care_of, &server);
 	k->ops.joint.conn_path(k->ops.joint.ctx, c, &l->way.path);
 	k->ops.activate(k->ops.ctx, c);
 }
@@ -81,6 +84,19 @@ void gateway_way_ready(struct keeper *k, usec_t now_us)
 	path_take(k, k->line);
 }
 
+/* Behind a NAT in UDP, elsewhere not. */
+static bool encapsulation_follow(struct keeper *k, struct line *l)
+{
+	bool udp =
+	    ike_sa_nat_here(l->sa) || ike_sa_nat_there(l->sa) || ike_sa_peer(l->sa)->force_udp;
+	if (!l->conn || udp == l->conn->udp)
+		return false;
+	/* Nothing goes out in between. */
+	k->ops.joint.conn_path(k->ops.joint.ctx, l->conn, NULL);
+	conn_set_udp(l->conn, udp);
+	return true;
+}
+
 /* The server took our move, or it is itself elsewhere now. */
 void gateway_moved(struct keeper *k, const struct ike_path *path, usec_t now_us)
 {
@@ -91,11 +107,14 @@ void gateway_moved(struct keeper *k, const struct ike_path *path, usec_t now_us)
 		l->move->done = true;
 		l->move = NULL;
 	}
-	if (endpoint_equal(&path->remote, &l->way.path.remote) ||
-	    !endpoint_equal(&path->local, &l->way.path.local))
-		return;
-	l->way.path.remote = path->remote;
-	path_take(k, l);
+	bool changed = encapsulation_follow(k, l);
+	if (endpoint_equal(&path->local, &l->way.path.local) &&
+	    !endpoint_equal(&path->remote, &l->way.path.remote)) {
+		l->way.path.remote = path->remote;
+		changed = true;
+	}
+	if (changed)
+		path_take(k, l);
 }
 
 static bool is_there(const struct keeper *k, const struct way *w)

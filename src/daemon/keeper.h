@@ -68,12 +68,14 @@ enum keeper_way { KEEPER_WAY_OPEN, KEEPER_WAY_WAITS, KEEPER_WAY_NONE };
 struct keeper_ops {
 	struct joint_ops joint;
 	void *ctx;
-	/* A socket for IKE from this care-of address to the server.  OPEN: `path` is filled in;
-	 * WAITS: ask again when keeper_ways_changed is called.  Each that is not NONE is given back
-	 * once. */
+	/* A socket for IKE from this care-of address to the server, and (native) one for ESP
+	 * without UDP.  OPEN: `path` is filled in; WAITS: ask again when keeper_ways_changed is
+	 * called.  Each that is not NONE is given back once. */
 	enum keeper_way (*way_open)(void *ctx, const struct care_of *at,
-				    const struct endpoint *server, struct ike_path *path);
-	void (*way_close)(void *ctx, const struct care_of *at, const struct endpoint *server);
+				    const struct endpoint *server, bool native,
+				    struct ike_path *path);
+	void (*way_close)(void *ctx, const struct care_of *at, const struct endpoint *server,
+			  bool native);
 	/* Our addresses are these from now: onto the device, into the packet path. */
 	void (*assigned)(void *ctx, const struct keeper_assigned *a);
 	/* A mover for these home addresses instead of the one that was there (all of whose

@@ -12,8 +12,9 @@
 
 /* From one of our addresses to one of the server's. */
 struct way {
-	bool open;  /* ops.way_close is due */
-	bool ready; /* path is known */
+	bool open;   /* ops.way_close is due */
+	bool native; /* for ESP without UDP, too */
+	bool ready;  /* path is known */
 	struct care_of at;
 	struct endpoint server;
 	struct ike_path path;

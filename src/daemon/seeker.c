@@ -23,15 +23,15 @@
 void way_close(struct keeper *k, struct way *w)
 {
 	if (w->open)
-		k->ops.way_close(k->ops.ctx, &w->at, &w->server);
+		k->ops.way_close(k->ops.ctx, &w->at, &w->server, w->native);
 	*w = (struct way){0};
 }
 
 bool way_open(struct keeper *k, struct way *w, const struct care_of *at,
 	      const struct endpoint *server)
 {
-	*w = (struct way){.at = *at, .server = *server};
-	switch (k->ops.way_open(k->ops.ctx, at, server, &w->path)) {
+	*w = (struct way){.at = *at, .server = *server, .native = !k->cfg.peer->force_udp};
+	switch (k->ops.way_open(k->ops.ctx, at, server, w->native, &w->path)) {
 	case KEEPER_WAY_OPEN:
 		w->open = w->ready = true;
 		return true;

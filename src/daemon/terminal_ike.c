@@ -28,7 +28,7 @@ static bool is_plain(const struct node *n, const struct endpoint *server)
 
 /* A way to the IKE port needs the other socket too: it goes on there behind a NAT. */
 static enum keeper_way way_open(void *ctx, const struct care_of *at, const struct endpoint *server,
-				struct ike_path *path)
+				bool native, struct ike_path *path)
 {
 	struct node *n = ctx;
 	struct terminal *t = terminal_of(n);
@@ -40,7 +40,8 @@ static enum keeper_way way_open(void *ctx, const struct care_of *at, const struc
 			outlets_put(t->outlets, udp);
 		return KEEPER_WAY_NONE;
 	}
-	if (udp->sock < 0 || ike->sock < 0)
+	const struct outlet *esp = native ? outlets_get(t->outlets, at, OUTLET_ESP) : NULL;
+	if (udp->sock < 0 || ike->sock < 0 || (esp && esp->asked))
 		return KEEPER_WAY_WAITS;
 	*path = (struct ike_path){.remote = *server, .sock = (uint32_t)ike->sock, .natt = !plain};
 	/* The port may be another one, where ours was taken. */
@@ -49,7 +50,8 @@ static enum keeper_way way_open(void *ctx, const struct care_of *at, const struc
 	return KEEPER_WAY_OPEN;
 }
 
-static void way_close_op(void *ctx, const struct care_of *at, const struct endpoint *server)
+static void way_close_op(void *ctx, const struct care_of *at, const struct endpoint *server,
+			 bool native)
 {
 	struct node *n = ctx;
 	struct terminal *t = terminal_of(n);
@@ -59,6 +61,24 @@ static void way_close_op(void *ctx, const struct care_of *at, const struct endpo
 	o = is_plain(n, server) ? outlets_find(t->outlets, at, OUTLET_IKE) : NULL;
 	if (o)
 		outlets_put(t->outlets, o);
+	o = native ? outlets_find(t->outlets, at, OUTLET_ESP) : NULL;
+	if (o)
+		outlets_put(t->outlets, o);
+}
+
+static int packet_sock(struct node *n, const struct conn *c, const struct ike_path *p)
+{
+	const struct terminal *t = terminal_of(n);
+	if (c->udp)
+		return p->sock < NODE_IKE_PLAIN ? (int)p->sock : -1;
+	for (size_t i = 0; i < t->care_of_count; i++) {
+		const struct care_of *at = &t->care_ofs[i];
+		if (at->ifindex != c->ifindex || !addr_equal(&at->addr, &p->local.addr))
+			continue;
+		const struct outlet *o = outlets_find(t->outlets, at, OUTLET_ESP);
+		return o ? (int)o->sock : -1;
+	}
+	return -1;
 }
 
 /* The same address, the socket for UDP encapsulation. */
@@ -345,7 +365,7 @@ void terminal_ike_start(struct node *n)
 					      .child_failed = on_child_failed,
 					      .addresses = on_addresses,
 					      .heard_us = on_heard};
-	t->joint.n = n;
+	t->joint = (struct node_joint){.n = n, .sock = packet_sock};
 	configure(n->cfg, &kc);
 	t->keeper = keeper_new(&kc, &ops, n->table, n->moves, n->log);
 	mem_wipe(&kc, sizeof kc);
