@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """OpenIKED in a guest (openiked.py), in both roles, with a secret and with certificates: addresses,
-traffic, rekeying, the end.
+traffic, rekeying, the end.  No moves: its SAs stay where PF_KEY put them.
 """
 import dataclasses
 
@@ -36,11 +36,11 @@ def guest(sojourn_ike, uml_run, ground_of_module, where):
         made.stop()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_iked_as_gateway(guest, ground, where, pki, case):
+@pytest.mark.parametrize("case,encapsulation", zip(CASES, ("udp", "auto")), ids=str)
+def test_iked_as_gateway(guest, ground, where, pki, case, encapsulation):
     credentials = Credentials(pki, case)
     text = terminal_text(case, credentials, server=UML4, routes=("10.4.0.0/24",),
-                         ike_lines=["encapsulation = auto"])
+                         ike_lines=[f"encapsulation = {encapsulation}"])
     with Iked(guest, where, openiked.gateway(case), credentials.gateway,
               credentials.client_root) as iked, Sojourn(CLIENT, "iked-s", text, where) as terminal:
         try:
@@ -52,8 +52,6 @@ def test_iked_as_gateway(guest, ground, where, pki, case):
                 terminal.wait_sas(1)
                 wait_for(f"{Y4} answers", lambda: ping(CLIENT, home, Y4).returncode == 0)
                 assert ping(CLIENT, home, Y4, 1000, count=5).returncode == 0
-            ground.use("nat")
-            wait_for("pings from behind the NAT", lambda: ping(CLIENT, home, Y4).returncode == 0)
         except Exception as e:
             raise AssertionError(f"{e}\n{terminal.tail()}\n--- iked\n{iked.log()[-6000:]}")
 
