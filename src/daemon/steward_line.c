@@ -3,6 +3,7 @@
  * The steward's instances, their addresses and their lines.
  */
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
@@ -86,9 +87,11 @@ static void instance_name(const struct steward *s, struct sw_instance *i, const 
 		if (*c <= ' ' || *c > '~')
 			*c = '_';
 	snprintf(i->name, sizeof i->name, "%.*s", CONN_NAME_MAX - 1, from ? from : text);
-	for (unsigned n = 2; !i->name[0] || name_is_taken(s, i->name); n++)
-		snprintf(i->name, sizeof i->name, "%.*s#%u", CONN_NAME_MAX - 12, from ? from : text,
-			 n);
+	/* Of many with the same one, each is told apart by what is not shown of it. */
+	uint64_t n = hash_bytes(0, i->id, i->id_len);
+	for (; !i->name[0] || name_is_taken(s, i->name); n++)
+		snprintf(i->name, sizeof i->name, "%.*s#%08" PRIx32, CONN_NAME_MAX - 12,
+			 from ? from : text, (uint32_t)n);
 }
 
 static struct sw_instance *instance_of(struct steward *s, struct sw_entry *e,

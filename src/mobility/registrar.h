@@ -18,8 +18,9 @@
 #include "mobility/moves.h"
 #include "sadb/conn.h"
 
-#define REGISTRAR_HOMES_MAX 4
-#define REGISTRAR_KEY_MAX   64
+#define REGISTRAR_HOMES_MAX    4
+#define REGISTRAR_KEY_MAX      64
+#define REGISTRAR_PREFIXES_MAX 8
 
 /* What changed a binding last. */
 enum binding_why { BINDING_BY_REQUEST, BINDING_BY_DATA, BINDING_BY_SETUP };
@@ -31,7 +32,7 @@ struct registrar_terminal {
 	uint8_t home_count;
 	struct addr homes[REGISTRAR_HOMES_MAX]; /* each has its own binding */
 	uint8_t prefix_count;			/* behind the terminal; follow homes[0] */
-	struct prefix prefixes[PEER_PREFIXES_MAX];
+	struct prefix prefixes[REGISTRAR_PREFIXES_MAX];
 	uint32_t mn_ha_spi; /* >= 256 */
 	uint8_t mn_ha_key[REGISTRAR_KEY_MAX];
 	size_t mn_ha_key_len;

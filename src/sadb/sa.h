@@ -60,7 +60,7 @@ struct path {
 	struct rcu_head rcu;
 };
 
-#define PEER_PREFIXES_MAX 16
+#define PEER_PREFIXES_MAX 12 /* home addresses and the prefixes behind a terminal */
 
 /* The packet path's view of the other node: on a home server one per terminal, on a terminal
  * one for its home server. */

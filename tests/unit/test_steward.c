@@ -286,6 +286,28 @@ static void test_pool_and_pattern(void **state)
 	world_end();
 }
 
+/* Whose names say the same as far as they are shown. */
+static void test_names(void **state)
+{
+	(void)state;
+	world_begin(SV(POOL FLEET));
+	const char *const same = "a-name-that-is-much-longer-than-what-is-shown-of-it";
+	char id[96];
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(id, sizeof id, "%s-%u.fleet.example.org", same, i);
+		assert_true(client_up(client_new(id, true), wish("wifi", false, true)));
+	}
+	assert_int_equal(steward_counts(w->s).instances, 4);
+	unsigned names = 0;
+	for (const struct binding *b = registrar_first(w->registrar); b; b = b->next) {
+		assert_ptr_equal(registrar_find(w->registrar, b->terminal->name), b->terminal);
+		assert_memory_equal(b->terminal->name, same, 24);
+		names += b->home.family == 4;
+	}
+	assert_int_equal(names, 4);
+	world_end();
+}
+
 static void test_no_address(void **state)
 {
 	(void)state;
@@ -598,11 +620,17 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_sojourn),	     cmocka_unit_test(test_limits),
-	    cmocka_unit_test(test_identities),	     cmocka_unit_test(test_eap),
-	    cmocka_unit_test(test_pool_and_pattern), cmocka_unit_test(test_no_address),
-	    cmocka_unit_test(test_other_make),	     cmocka_unit_test(test_mobike),
-	    cmocka_unit_test(test_rekeys),	     cmocka_unit_test(test_again),
+	    cmocka_unit_test(test_sojourn),
+	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_identities),
+	    cmocka_unit_test(test_eap),
+	    cmocka_unit_test(test_pool_and_pattern),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_no_address),
+	    cmocka_unit_test(test_other_make),
+	    cmocka_unit_test(test_mobike),
+	    cmocka_unit_test(test_rekeys),
+	    cmocka_unit_test(test_again),
 	    cmocka_unit_test(test_reload),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
