@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the keeper.  keeper.c: the line and its connections.  seeker.c: ways to the server.
- * gateway.c: servers of another make. */
+/* Inside the keeper.  keeper.c: what is wished of it, time.  keeper_line.c: the line and its
+ * connections.  keeper_way.c: which way the IKE SA goes.  seeker.c: ways to the server.  gateway.c:
+ * servers of another make. */
 #ifndef DAEMON_KEEPER_STATE_H
 #define DAEMON_KEEPER_STATE_H
 
@@ -105,18 +106,36 @@ struct keeper {
 	char trouble[TROUBLE_MAX];
 };
 
+#define WISH_AGAIN_US (5 * USEC_PER_SEC)
+
 /* keeper.c */
-int keeper_preference(const struct keeper *k, const struct care_of *at, const char **name);
-struct wish *keeper_wish_new(const struct keeper *k, const struct care_of *at, bool reg);
-void keeper_line_begin(struct keeper *k, struct attempt *a, usec_t now_us);
-/* Over without a word to the engine: its IKE SA is gone, or about to be. */
-void keeper_line_end(struct keeper *k, usec_t now_us);
 void keeper_trouble_set(struct keeper *k, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* The IKE SA goes where it should; tells the server with `tell`. */
-void keeper_follow(struct keeper *k, const struct care_of *at, bool tell, usec_t now_us);
+
+/* keeper_way.c */
+int keeper_preference(const struct keeper *k, const struct care_of *at, const char **name);
 /* The n-th best pair of care-of and server address; false: there are fewer. */
 bool keeper_way_at(const struct keeper *k, unsigned n, struct care_of *at, struct endpoint *server);
+/* The server's address that a care-of address reaches; false: none. */
+bool keeper_server_for(const struct keeper *k, const struct care_of *at, struct endpoint *out);
+/* The IKE SA goes where it should; tells the server with `tell`. */
+void keeper_follow(struct keeper *k, const struct care_of *at, bool tell, usec_t now_us);
+void keeper_follow_binding(struct keeper *k, usec_t now_us);
+void keeper_way_take(struct keeper *k, struct line *l, const struct way *way);
+void keeper_way_float(struct keeper *k, struct line *l);
+
+/* keeper_line.c */
+struct wish *keeper_wish_new(const struct keeper *k, const struct care_of *at, bool reg);
+void keeper_wish_drop(struct line *l, struct wish *w);
+/* "wlan0", or "wlan0-2" when that is taken. */
+void keeper_name_choose(const struct keeper *k, const char *wish, char out[CONN_NAME_MAX]);
+struct tended *keeper_tended(const struct line *l, const struct conn *c); /* NULL: none */
+void keeper_line_begin(struct keeper *k, struct attempt *a, usec_t now_us);
+/* What is left of the line goes at once; its IKE SA when the server has been told. */
+void keeper_line_close(struct keeper *k, struct line *l, bool at_once, const char *why,
+		       usec_t now_us);
+void keeper_old_end(struct keeper *k, usec_t now_us);
+void keeper_closing_end(struct keeper *k, struct closing **at);
 
 /* seeker.c */
 void seeker_begin(struct keeper *k, usec_t now_us); /* when not seeking already */
