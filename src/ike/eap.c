@@ -123,7 +123,7 @@ static struct writer packet_begin(uint8_t out[EAP_PACKET_MAX], enum eap_code cod
 	struct writer w = writer_of(out, EAP_PACKET_MAX);
 	writer_u8(&w, (uint8_t)code);
 	writer_u8(&w, id);
-	writer_u16(&w, 0);
+	writer_zero(&w, 2); /* the length, in the end */
 	writer_u8(&w, type);
 	return w;
 }
