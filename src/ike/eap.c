@@ -121,10 +121,8 @@ static struct writer packet_begin(uint8_t out[EAP_PACKET_MAX], enum eap_code cod
 				  uint8_t type)
 {
 	struct writer w = writer_of(out, EAP_PACKET_MAX);
-	writer_u8(&w, (uint8_t)code);
-	writer_u8(&w, id);
-	writer_zero(&w, 2); /* the length, in the end */
-	writer_u8(&w, type);
+	const uint8_t header[] = {(uint8_t)code, id, 0, 0, type};
+	writer_bytes(&w, header, sizeof(header));
 	return w;
 }
 

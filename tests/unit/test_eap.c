@@ -566,6 +566,7 @@ static void test_every_length_of_every_packet(void **state)
 			}
 		}
 	}
+	r->hook_arg = NULL;
 }
 
 /* Of the octets that mean something, each bit does. */
@@ -608,6 +609,7 @@ static void test_every_bit_of_every_packet(void **state)
 		}
 	}
 	assert_true(total > 1500 && harmless < total / 2);
+	r->hook_arg = NULL;
 }
 
 static void mutate_packet(struct eap_rig *r, unsigned n, uint8_t *packet, size_t *len)
