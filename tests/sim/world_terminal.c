@@ -128,9 +128,11 @@ static void way_put(struct world *w, const struct care_of *at, bool plain)
 }
 
 static enum keeper_way on_way_open(void *ctx, const struct care_of *at,
-				   const struct endpoint *server, struct ike_path *path)
+				   const struct endpoint *server, bool native,
+				   struct ike_path *path)
 {
 	struct world *w = world_of(ctx);
+	(void)native; /* both nodes are Sojourns */
 	const struct sim_outlet *outlets = w->t.outlets;
 	int udp = outlet_get(w, at, false);
 	int ike = udp >= 0 && is_plain(server) ? outlet_get(w, at, true) : udp;
@@ -147,9 +149,11 @@ static enum keeper_way on_way_open(void *ctx, const struct care_of *at,
 	return KEEPER_WAY_OPEN;
 }
 
-static void on_way_close(void *ctx, const struct care_of *at, const struct endpoint *server)
+static void on_way_close(void *ctx, const struct care_of *at, const struct endpoint *server,
+			 bool native)
 {
 	struct world *w = world_of(ctx);
+	(void)native;
 	w->t.ways--;
 	way_put(w, at, false);
 	if (is_plain(server))
