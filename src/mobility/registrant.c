@@ -372,7 +372,8 @@ static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 		deregister_elsewhere(m, r, now_us);
 		return;
 	} else if (!r->deregister && overdue(r, now_us) >= STALE_TRIES && has_no_proof(m, r) &&
-		   chooser_has_other(m, r->via)) {
+		   (chooser_has_other(m, r->via) || r->via->cfg.made)) {
+		/* Another connection may be had where a key exchange makes them. */
 		r->next_us = now_us + r->rto_us;
 		prober_silent(m, r->via, "requests unanswered", now_us);
 		return;
