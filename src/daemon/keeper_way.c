@@ -158,11 +158,12 @@ void keeper_follow_binding(struct keeper *k, usec_t now_us)
 	struct line *l = k->line;
 	if (!l || !l->sojourn)
 		return;
-	const struct care_of *at = care_of_of(k, k->mover ? mover_active(k->mover) : NULL);
+	const struct conn *active = k->mover ? mover_active(k->mover) : NULL;
+	const struct care_of *at = care_of_of(k, active);
 	struct care_of was = l->way.at;
 	keeper_follow(k, at ? at : care_of_idle(k), false, now_us);
 	/* No packet says where we are. */
-	if (!at && !l->moving && !way_serves(&l->way, &was))
+	if (!active && !l->moving && !way_serves(&l->way, &was))
 		ike_sa_probe(k->engine, l->sa, now_us);
 }
 
