@@ -192,16 +192,6 @@ void net_send(struct world *w, struct datagram *d)
 		deliver(w, d, 0);
 }
 
-static void hand_over(struct world *w, struct sim_node *n, struct datagram *d,
-		      const struct ike_path *path)
-{
-	(void)w;
-	if (d->is_esp)
-		node_receive(n, d);
-	else
-		node_ike_arrives(n, path, d);
-}
-
 /* The socket for this address and port; -1: closed. */
 static int outlet_at(const struct world *w, const struct endpoint *local)
 {
@@ -214,39 +204,53 @@ static int outlet_at(const struct world *w, const struct endpoint *local)
 	return -1;
 }
 
+/* Handed over; whether that changed anything that a stranger must not. */
+static bool deliver_now(struct world *w, struct sim_node *n, struct datagram *d,
+			const struct ike_path *path)
+{
+	uint64_t before = d->is_esp && d->origin == GENUINE ? 0 : check_digest(w, n->server);
+	if (d->is_esp)
+		node_receive(n, d);
+	else
+		node_ike_arrives(n, path, d);
+	return !(d->is_esp && d->origin == GENUINE) && n->alive &&
+	       check_digest(w, n->server) != before;
+}
+
+static bool is_fragment(const struct datagram *d)
+{
+	return d->len > 16 && d->bytes[16] == IKE_PAYLOAD_SKF;
+}
+
 void net_arrive(struct world *w, struct datagram *d)
 {
+	static const char *const deeds[] = {"", "changed", "heard before", "invented"};
 	struct sim_node *n = d->up ? &w->s.n : &w->t.n;
 	struct ike_path path = {.local = d->dst, .remote = d->src};
-	bool genuine = d->origin == GENUINE;
-	uint64_t before = 0;
 	int outlet = 0;
 	if (!d->up) {
 		outlet = inside(w, &d->dst, &path.local) < 0 ? -1 : outlet_at(w, &path.local);
 		path.sock = (uint32_t)outlet;
 	}
 	path.natt = path.local.port != IKE_PORT;
-	if (outlet < 0 || !n->alive || d->is_esp != (d->is_esp && path.natt)) {
+	if (outlet < 0 || !n->alive || (d->is_esp && !path.natt)) {
 		free(d);
 		return;
 	}
-	if (!genuine) {
-		w->forged++;
-		before = check_digest(w, n->server);
-	}
-	bool fresh = d->lost_index < w->sent_count && !w->heard[d->lost_index] &&
-		     (genuine || d->origin == REPEATED);
-	if ((genuine || d->origin == REPEATED) && !d->is_esp)
-		w->heard[d->lost_index] = 1;
-	enum origin origin = d->origin;
-	hand_over(w, n, d, &path);
+	bool is_real = d->origin == GENUINE || d->origin == REPEATED;
+	bool heard = !is_real || w->heard[d->lost_index];
+	bool changed = deliver_now(w, n, d, &path);
+	w->forged += d->origin != GENUINE;
 	/* What was not heard before is as good as the real one. */
-	if (!genuine && !fresh && n->alive && check_digest(w, n->server) != before)
-		world_fail(w, "a datagram that was %s changed the %s",
-			   origin == CHANGED	? "changed"
-			   : origin == REPEATED ? "heard before"
-						: "invented",
+	if (d->origin != GENUINE && heard && changed)
+		world_fail(w, "a datagram that was %s (%s %u) changed the %s", deeds[d->origin],
+			   d->is_esp ? "ESP" : "IKE",
+			   d->is_esp	 ? d->esp.kind
+			   : d->len > 18 ? d->bytes[18]
+					 : 0,
 			   n->server ? "server" : "terminal");
+	/* A fragment is heard when the others are, which may be later. */
+	if (is_real && !d->is_esp && changed && !is_fragment(d))
+		w->heard[d->lost_index] = 1;
 	free(d);
-	/* Data wakes nobody: control has its own deadlines. */
 }
