@@ -142,7 +142,8 @@ bool sa_has_another(const struct ike_sa *sa)
 	for (struct hash_link *l = hash_find(&e->by_peer, peer_hash(e, sa->peer)); l;
 	     l = hash_next(l)) {
 		const struct ike_sa *other = hash_owner(l, struct ike_sa, by_peer);
-		if (other != sa && other->peer == sa->peer && other->state == IKE_SA_ESTABLISHED)
+		if (other != sa && other->peer == sa->peer && other->state == IKE_SA_ESTABLISHED &&
+		    (other->mobike || other->sojourn || ike_path_equal(&other->path, &sa->path)))
 			return true;
 	}
 	return false;

@@ -275,7 +275,9 @@ enum outcome sa_fail(struct ike_sa *sa, uint16_t notify, const char *fmt, ...)
 /* INITIAL_CONTACT of a peer that was authenticated: every other IKE SA between these two identities
  * ends. */
 void sa_initial_contact(struct ike_sa *sa);
-/* Another IKE SA with its peer is established. */
+/* Another IKE SA with its peer is established, and could be where this one is.  One that cannot
+ * follow us from another path does not count: it may not even be told of its end, and its addresses
+ * are to be this one's. */
 bool sa_has_another(const struct ike_sa *sa);
 void sa_log(const struct ike_sa *sa, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4))); /* "ike: ... peer= remote= spi=" */

@@ -150,6 +150,26 @@ static void behind_a_nat(void **state)
 	rig_free(g);
 }
 
+/* A second IKE SA from elsewhere replaces one that cannot follow, and only that. */
+static void begins_anew_elsewhere(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct rig *g = mobile_rig(i, i);
+		g->a.peer.sojourn = g->b.peer.sojourn = false;
+		rig_up(g);
+		struct ike_path path = path_from("192.0.2.77");
+		assert_non_null(ike_initiate(g->a.e, &g->a.peer, &path, NULL, NULL, g->now_us));
+		rig_settle(g);
+		assert_int_equal(g->b.ups, 2);
+		assert_int_equal(g->b.downs, i ? 0 : 1);
+		assert_int_equal(ike_count(g->b.e, IKE_SA_ESTABLISHED), i ? 2 : 1);
+		if (!i)
+			assert_string_equal(g->b.down_why, "the peer began anew");
+		rig_free(g);
+	}
+}
+
 /* RFC 4555 3.8: a liveness check sees that the NAT gave another address, and an update tells it. */
 static void nat_that_forgets(void **state)
 {
@@ -581,6 +601,7 @@ int main(void)
 	    cmocka_unit_test(to_ipv6_and_back),
 	    cmocka_unit_test(only_the_client_moves),
 	    cmocka_unit_test(behind_a_nat),
+	    cmocka_unit_test(begins_anew_elsewhere),
 	    cmocka_unit_test(nat_that_forgets),
 	    cmocka_unit_test(followed_without_mobike),
 	    cmocka_unit_test(not_followed),
