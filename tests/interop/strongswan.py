@@ -195,6 +195,15 @@ class Charon:
         self.wait_idle()
         return event
 
+    def begin_rekey(self, what):
+        """Begins it and waits for nothing; charon knows no IKE SA while one takes over."""
+        def begun():
+            try:
+                return self.vici.call("rekey", what)
+            except vici.Refused:
+                return None
+        wait_for(f"charon {self.name} rekeys {what}", begun, every=0.005)
+
     def wait_idle(self):
         """Until no exchange of ours is under way; a peer's rekeying meanwhile would be put off."""
         def idle():

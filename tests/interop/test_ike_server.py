@@ -183,7 +183,7 @@ def test_rekey_collisions(rig, client, where):
     rig.bring(BY_NAME["psk"])
     with Flow(where, rig.sa["local-vips"][1], X6) as flow, flow.lossless():
         for what in ({"child": "net"}, {"ike": "net"}) * 3:
-            client.call("rekey", what)
+            client.begin_rekey(what)
             rig.server.cli("rekey", "alice")
             client.wait_idle()
             rig.server.wait_sas(1)

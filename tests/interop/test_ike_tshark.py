@@ -67,6 +67,11 @@ class TestServer:
         with Charon(CLIENT, "tshark-client", where) as made:
             yield made
 
+    @pytest.fixture(autouse=True)
+    def forget(self, client):
+        yield
+        client.forget()
+
     @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.name}-{c.ike}")
     def test_server(self, client, ground, where, pki, case):
         credentials = Credentials(pki, case)
@@ -81,7 +86,10 @@ class TestServer:
                 client.rekey(child="net")
                 client.rekey(ike="net")
                 keys.ask()
+                mark = client.mark()
                 server.cli("rekey", "alice")
+                client.wait("ike-rekey", mark=mark)
+                server.wait_sas(1)
                 keys.ask()
                 mark = client.mark()
                 ground.use("six")
@@ -106,7 +114,6 @@ class TestServer:
         with Sojourn(GATEWAY, "secretive", server_text(case, none), where) as server:
             client.initiate("net")
             done = server.run("keys", "--wireshark")
-            client.forget()
             assert done.returncode != 0 and "wireshark-keys" in done.stderr + done.stdout
             assert not LINE.search(done.stdout + done.stderr)
             done = subprocess.run(
@@ -120,6 +127,11 @@ class TestTerminal:
     def gateway(self, ground_here, where):
         with Charon(GATEWAY, "tshark-gateway", where) as made:
             yield made
+
+    @pytest.fixture(autouse=True)
+    def forget(self, gateway):
+        yield
+        gateway.forget()
 
     @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.name}-{c.ike}")
     def test_terminal(self, gateway, ground, where, pki, case):
@@ -137,14 +149,16 @@ class TestTerminal:
                 gateway.rekey(child="net")
                 gateway.rekey(ike="net")
                 keys.ask()
+                mark = gateway.mark()
                 terminal.cli("rekey", terminal.sas()[0]["peer"])
+                gateway.wait("ike-rekey", mark=mark)
+                terminal.wait_sas(1)
                 keys.ask()
                 mark = gateway.mark()
                 ground.use("open")
                 gateway.wait_log("UPD_SA_ADDR", mark)
                 gateway.wait_idle()
                 lines = keys.ask()
-        gateway.forget()
         found = dissect.check(capture.path, lines)
         assert exchanges(found) == MANY
         assert any(16400 in m.notifies for m in found), "UPDATE_SA_ADDRESSES"
