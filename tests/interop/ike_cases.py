@@ -28,7 +28,7 @@ class Proof:
     scheme: str = ""    # the signature scheme, as strongSwan names it
 
     def strongswan(self, mine):
-        """Its own proof charon makes by the scheme that is told; of others it takes every scheme."""
+        """Its own proof charon makes by the scheme that is told; of others it takes any."""
         if self.by == "cert":
             return f"ike:{self.scheme}" if self.scheme and mine else "pubkey"
         return self.by
