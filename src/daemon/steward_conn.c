@@ -338,14 +338,40 @@ static void encapsulation_follow(struct steward *s, const struct ike_sa *sa, str
 	conn_set_udp(c, udp);
 }
 
+void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
+{
+	const struct sw_conn *h = c->setup;
+	struct ike_path path;
+	if (!h || !steward_follows(c))
+		return;
+	struct ike_sa *sa = h->line->sa;
+	if (c->state != CONN_ACTIVE || !s->ops.follow_path(s->ops.ctx, c, &path) ||
+	    ike_path_equal(&path, ike_sa_path(sa)))
+		return;
+	ike_sa_move(s->engine, sa, &path, false, now_us);
+}
+
+/* A request that was sent before a move came by where the terminal was: what we ask goes where it
+ * is. */
+static void line_follow(struct steward *s, const struct sw_line *l, usec_t now_us)
+{
+	for (const struct sw_conn *h = l->conns; h; h = h->next)
+		if (h->conn->state == CONN_ACTIVE)
+			steward_placed(s, h->conn, now_us);
+}
+
 void steward_sa_moved(struct steward *s, struct ike_sa *sa, const struct ike_path *path,
 		      usec_t now_us)
 {
 	struct sw_line *l = line_of(sa);
 	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
 	const char *why = ike_sa_has_mobike(sa) ? "MOBIKE" : "its NAT";
-	if (!l || ike_sa_is_sojourn(sa))
+	if (!l)
 		return;
+	if (ike_sa_is_sojourn(sa)) {
+		line_follow(s, l, now_us);
+		return;
+	}
 	for (struct sw_conn *h = l->conns; h; h = h->next) {
 		endpoint_format(&h->conn->care_of, from);
 		encapsulation_follow(s, sa, h->conn);
@@ -358,19 +384,6 @@ void steward_sa_moved(struct steward *s, struct ike_sa *sa, const struct ike_pat
 			registrar_note_place(s->registrar, h->conn, from, to, why, now_us,
 					     s->ops.wall_us(s->ops.ctx));
 	}
-}
-
-void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
-{
-	const struct sw_conn *h = c->setup;
-	struct ike_path path;
-	if (!h || !steward_follows(c))
-		return;
-	struct ike_sa *sa = h->line->sa;
-	if (c->state != CONN_ACTIVE || !s->ops.follow_path(s->ops.ctx, c, &path) ||
-	    ike_path_equal(&path, ike_sa_path(sa)))
-		return;
-	ike_sa_move(s->engine, sa, &path, false, now_us);
 }
 
 void steward_rekey(struct steward *s, struct conn *c, usec_t now_us)

@@ -175,7 +175,8 @@ struct ike_ops {
 	void (*sa_rekeyed)(void *ctx, struct ike_sa *old, struct ike_sa *fresh);
 	/* The other side is somewhere else now (MOBIKE, or an authenticated newer packet from a
 	 * NAT's new port): the paths of its children follow (standard peers).  Also when the other
-	 * side took our own move: what is known of NATs may be new. */
+	 * side took our own move: what is known of NATs may be new.  Of a Sojourn: a request came
+	 * from elsewhere; what we ask goes there, unless ike_sa_move says otherwise. */
 	void (*sa_moved)(void *ctx, struct ike_sa *sa, const struct ike_path *path);
 	/* A fresh SPI for an inbound child SA, not in use (>= 256). */
 	uint32_t (*new_spi)(void *ctx, uint8_t protocol);

@@ -334,8 +334,11 @@ void mobike_heard(struct ike_sa *sa, const struct ike_path *path, bool request)
 	if (sa->state != IKE_SA_ESTABLISHED)
 		return;
 	if (sa->sojourn) {
-		if (request && !sa->client)
-			sa->path = *path;
+		if (!request || sa->client)
+			return;
+		sa->path = *path;
+		if (sa->engine->ops.sa_moved)
+			sa->engine->ops.sa_moved(sa->engine->ops.ctx, sa, path);
 	} else if (!sa->mobike && sa->nat_there && !sa->nat_here) {
 		sa->path = *path;
 		say_moved(sa);
