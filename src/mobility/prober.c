@@ -153,8 +153,10 @@ static bool is_suspect(const struct mover *m, const struct candidate *c, usec_t 
 	usec_t quiet_us = now_us > heard ? now_us - heard : 0;
 	if (sent > heard && sent - heard >= m->cfg.probe_idle_us)
 		return true;
-	return quiet_us >= (heard > c->proof_us ? m->cfg.probe_idle_us
-						: usec_min(m->cfg.probe_spare_us, WAIT_ACTIVE_US));
+	if (heard > c->proof_us && quiet_us >= m->cfg.probe_idle_us)
+		return true;
+	/* What comes in does not say that ours arrive. */
+	return now_us >= c->proof_us + usec_min(m->cfg.probe_spare_us, WAIT_ACTIVE_US);
 }
 
 usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
