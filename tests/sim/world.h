@@ -324,7 +324,8 @@ void server_sweep(struct world *w);
 
 /* world_check.c */
 void check_step(struct world *w);		     /* after every event */
-void check_settled(struct world *w);		     /* the network has been quiet for long */
+void check_agreed(struct world *w);		     /* the network has been quiet for a while */
+void check_settled(struct world *w);		     /* for long */
 uint64_t check_digest(struct world *w, bool server); /* of what a stranger must not change */
 bool check_any_carries(const struct world *w);
 bool check_link_carries(const struct world *w, int link);

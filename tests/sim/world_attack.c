@@ -4,7 +4,8 @@
  * elsewhere, changes it, and invents.  (Dropping it is what links do.)
  *
  * As soon as the network is quiet the attacker changes no first message any more: nobody vouches
- * for an IKE_SA_INIT, and who is on the way can keep two nodes apart anyhow.
+ * for an IKE_SA_INIT; and repeats nothing that was not heard, which would be to delay it.  Who is
+ * on the way can keep two nodes apart anyhow.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +96,7 @@ void attack(struct world *w)
 		return;
 	}
 	bool change = world_chance(w, 400);
-	if (change && w->quiet && is_first_message(like))
+	if (w->quiet && (change ? is_first_message(like) : !w->heard[like->lost_index]))
 		return;
 	struct datagram *d = datagram_new(like->bytes, like->len);
 	d->up = like->up;
@@ -108,9 +109,7 @@ void attack(struct world *w)
 	d->origin = change ? CHANGED : REPEATED;
 	if (change)
 		change_bytes(w, d);
-	/* Only by who can be where it comes from does an unheard one count. */
-	bool elsewhere = world_chance(w, 500);
-	if (elsewhere && d->up && (!w->quiet || change || w->heard[d->lost_index]))
+	if (d->up && world_chance(w, 500))
 		d->src = nowhere;
 	send_it(w, d);
 }

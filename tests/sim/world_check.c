@@ -5,8 +5,9 @@
  * At every step: a binding names connections that are there and active; what the terminal sends on
  * is there; nothing is in two states.  (Keys and numbers, sockets, hellos: where they are used.)
  * At an attacker's datagram: the digest of all that a stranger must not change stays the same.
- * When the network was quiet for long: both nodes have the same connections with the same keys and
- * agree on the active one, data flows both ways without a loss, spares are ready.
+ * When the network was quiet for a while: both nodes agree on the active connection, and data flows
+ * both ways.  When it was so for long: they have the same connections with the same keys, nothing
+ * is lost, spares are ready, nothing is left of what was before.
  */
 #include <string.h>
 #include "world.h"
@@ -218,17 +219,21 @@ static void check_away(struct world *w)
 		world_fail(w, "nothing comes up on %s", a->name);
 }
 
-void check_settled(struct world *w)
+void check_agreed(struct world *w)
 {
 	if (!check_any_carries(w))
 		return;
 	if (keeper_state(w->t.keeper) != KEEPER_UP)
 		world_fail(w, "the terminal is not up: %s", keeper_trouble(w->t.keeper));
-	if (w->why[0])
-		return;
-	check_same(w);
-	if (w->links[LINK_HOME].up)
+	else if (w->links[LINK_HOME].up)
 		check_home(w);
 	else
 		check_away(w);
+}
+
+void check_settled(struct world *w)
+{
+	check_agreed(w);
+	if (check_any_carries(w) && !w->why[0])
+		check_same(w);
 }

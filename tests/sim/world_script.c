@@ -5,6 +5,7 @@
 #include <string.h>
 #include "world.h"
 
+#define AGREE_US       (20 * USEC_PER_SEC)
 #define SETTLE_US      (60 * USEC_PER_SEC)
 #define SETTLE_HOME_US (160 * USEC_PER_SEC)
 #define STEADY_US      (10 * USEC_PER_SEC)
@@ -323,6 +324,10 @@ bool script_run(uint64_t seed, bool verbose, struct totals *sum, uint64_t *trace
 		world_step(w);
 	/* At home nothing says that the server was restarted but the question whether it is there,
 	 * which is asked after a while and given up after another. */
+	if (!w->links[LINK_HOME].up) {
+		world_run(w, w->changed_us + AGREE_US);
+		check_agreed(w);
+	}
 	world_run(w, w->changed_us + (w->links[LINK_HOME].up ? SETTLE_HOME_US : SETTLE_US));
 	if (!w->why[0])
 		steady(w);
