@@ -9,7 +9,8 @@
  *     one, else the best that is attached, at once (break before make).
  *  3. All are silent: keep asking, on each in turn; whichever is heard first recovers.
  *
- * A connection whose setup registered it needs no request when it is chosen at once.
+ * A connection whose setup registered it needs no request when it is chosen at once, unless one for
+ * another may still be on its way, and undo it.
  *
  * A switch sends the request first and then moves the packets, both at once; only when the
  * server cannot know our numbers yet (a start) do packets wait for the reply.
@@ -243,7 +244,7 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 	m->activated = false;
 	uint16_t registered_s = c->cfg.registered_s;
 	c->cfg.registered_s = 0;
-	if (registered_s)
+	if (registered_s && registrant_is_quiet(m, now_us))
 		registrant_set_up(m, c, registered_s, now_us);
 	else
 		registrant_start(m, c, false, false, now_us);

@@ -101,6 +101,7 @@ struct mover {
 	char cause[MOVE_TEXT_MAX];
 	/* registration */
 	struct registration regs[MOVER_HOMES_MAX];
+	usec_t requested_us; /* the last request was sent; 0: none ever */
 	uint64_t last_id;
 	uint32_t last_hello6;
 	int64_t hello6_offset_s; /* that an acknowledgement told, on top of our clock */
@@ -166,6 +167,8 @@ void registrant_start(struct mover *m, struct candidate *c, bool deregister, boo
 void registrant_set_up(struct mover *m, struct candidate *c, uint16_t granted_s, usec_t now_us);
 void registrant_stop(struct mover *m);
 bool registrant_pending(const struct mover *m);
+/* No request is out that may reach the server later than what is sent now by another way. */
+bool registrant_is_quiet(const struct mover *m, usec_t now_us);
 /* The server would not accept our numbers before a hello. */
 bool registrant_is_cold(const struct mover *m, const struct candidate *c);
 /* Unanswered transmissions of the request that waits longest. */

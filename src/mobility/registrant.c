@@ -37,6 +37,7 @@
 #define BUMP_US		   (2 * USEC_PER_SEC)
 #define BUMP_MAX_US	   (6 * USEC_PER_SEC)
 #define CLOCKS_AGREE_US	   1500000
+#define REQUEST_LIVES_US   (5 * USEC_PER_SEC) /* what is sent may arrive as late */
 #define IP_UDP_LEN	   28
 #define IP6_LEN		   40
 #define SEQUENCE_MARK	   0x10000u /* so that sequence 0 is not "none" */
@@ -250,10 +251,17 @@ static void transmit(struct mover *m, struct registration *r, usec_t now_us)
 			  hello ? ", hello" : "");
 	log_debug(m->log, "mover: request home=%s connection=%s try=%u hello=%d", home,
 		  r->via->conn->name, r->unanswered, hello);
+	m->requested_us = now_us;
 	if (r->home.family == 4)
 		send4(m, r, hello, now_us);
 	else
 		send6(m, r, hello, now_us);
+}
+
+bool registrant_is_quiet(const struct mover *m, usec_t now_us)
+{
+	return !registrant_pending(m) &&
+	       (!m->requested_us || now_us >= m->requested_us + REQUEST_LIVES_US);
 }
 
 /* Never measured, the first retransmission goes out early: a lost request shall not cost a

@@ -258,6 +258,30 @@ static void a_setup_at_home(void **state)
 	rig_free(g);
 }
 
+/* A request for another connection is on its way: it may come after the setup, and undo it. */
+static void a_setup_that_may_be_undone(void **state)
+{
+	(void)state;
+	for (int lately = 0; lately < 2; lately++) {
+		struct rig *g = rig_set_up();
+		links(g, false, true, false);
+		assert_ptr_equal(g->active, g->cell);
+		if (!lately) {
+			for (unsigned i = 0; i < BOTH_HOMES; i++)
+				reply_to(g, &g->sent[i], (struct answer){.lifetime_s = 600});
+			pass(g, 6 * USEC_PER_SEC);
+		}
+		clear(g);
+		g->list[1] = care_of("new0", 1, "192.168.9.7");
+		mover_care_ofs(g->m, g->list, 2, "link", g->now_us, g->now_us);
+		clear(g);
+		struct conn *c = add_made(g, "new", 300, "new0", 1, 600);
+		assert_ptr_equal(g->active, c);
+		assert_string_equal(g->trace, lately ? "rra" : "a");
+		rig_free(g);
+	}
+}
+
 static void another_agent(void **state)
 {
 	(void)state;
@@ -291,6 +315,7 @@ int main(void)
 	    cmocka_unit_test(another_family_takes_a_spare),
 	    cmocka_unit_test(a_setup_that_was_overtaken),
 	    cmocka_unit_test(a_setup_at_home),
+	    cmocka_unit_test(a_setup_that_may_be_undone),
 	    cmocka_unit_test(another_agent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
