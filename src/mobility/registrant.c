@@ -507,17 +507,26 @@ static void again(struct mover *m, struct registration *r, bool hello, usec_t no
 
 void mover_set_agent(struct mover *m, const struct mover_agent *a)
 {
+	size_t len = a->mn_ha_key_len < MOVER_KEY_MAX ? a->mn_ha_key_len : MOVER_KEY_MAX;
+	bool same = a->mn_ha_spi == m->cfg.mn_ha_spi && len == m->cfg.mn_ha_key_len &&
+		    mem_equal(a->mn_ha_key, m->cfg.mn_ha_key, len);
 	m->cfg.home_agent4 = a->home_agent4;
 	m->cfg.home_agent6 = a->home_agent6;
 	m->cfg.mn_ha_spi = a->mn_ha_spi;
 	mem_wipe(m->cfg.mn_ha_key, sizeof(m->cfg.mn_ha_key));
-	m->cfg.mn_ha_key_len = a->mn_ha_key_len < MOVER_KEY_MAX ? a->mn_ha_key_len : MOVER_KEY_MAX;
-	memcpy(m->cfg.mn_ha_key, a->mn_ha_key, m->cfg.mn_ha_key_len);
+	m->cfg.mn_ha_key_len = len;
+	memcpy(m->cfg.mn_ha_key, a->mn_ha_key, len);
 	if (!a->clock)
 		return;
-	m->offset_us = (int64_t)mip4_wall_us(a->clock) - (int64_t)m->ops.wall_us(m->ops.ctx);
-	m->bump_us = 0;
-	m->last_id = 0;
+	if (!same) {
+		m->offset_us =
+		    (int64_t)mip4_wall_us(a->clock) - (int64_t)m->ops.wall_us(m->ops.ctx);
+		m->bump_us = 0;
+		m->last_id = 0;
+	}
+	/* A setup is past what was asked before: what we ask next comes after both. */
+	if (a->clock > m->last_id)
+		m->last_id = a->clock;
 }
 
 /* RFC 5944 5.7.1.  When the clocks agree already the server has accepted a later one of ours
