@@ -243,11 +243,14 @@ static usec_t line_tick(struct keeper *k, usec_t now_us)
 			return l->wish_after_us;
 		wish_make(k, &l->way.at, false, now_us);
 	}
+	if (!l->moving)
+		way_close(k, &l->left);
 	if (!l->sojourn)
 		return gateway_tick(k, now_us);
 	if (!l->peer)
 		return now_us + LOOK_US;
 	watch_silence(k, now_us);
+	keeper_servers_turn(k, now_us);
 	keeper_follow_binding(k, now_us);
 	if (k->mover && now_us >= l->wish_after_us && l->wish_after_us) {
 		l->wish_after_us = 0;

@@ -115,6 +115,8 @@ void keeper_line_close(struct keeper *k, struct line *l, bool at_once, const cha
 	l->sa = NULL;
 	*by = (struct way){0};
 	line_free(k, l, now_us);
+	/* It need not outlast being without a network. */
+	ike_sa_hold(k->engine, c->sa, false, now_us);
 	ike_sa_close(k->engine, c->sa, why, at_once, now_us);
 }
 
@@ -323,6 +325,9 @@ void keeper_sa_rekeyed(struct keeper *k, struct ike_sa *old, struct ike_sa *fres
 	struct line *l = line_of(k, old);
 	if (l)
 		l->sa = fresh;
+	for (struct closing *c = k->closing; c; c = c->next)
+		if (c->sa == old) /* which is to be closed as well */
+			c->sa = fresh;
 }
 
 void keeper_sa_moved(struct keeper *k, struct ike_sa *sa, const struct ike_path *path,

@@ -42,7 +42,8 @@ struct tended {
 	struct conn *conn;
 	struct ike_child *child; /* the newest */
 	bool spare;
-	bool ending; /* the server is being told */
+	bool ending;	/* the server is being told */
+	usec_t turn_us; /* nothing was heard of it here: another server address gets its turn; 0 */
 	struct tended *next;
 };
 
@@ -120,6 +121,8 @@ bool keeper_way_at(const struct keeper *k, unsigned n, struct care_of *at, struc
 bool keeper_server_for(const struct keeper *k, const struct care_of *at, struct endpoint *out);
 /* The IKE SA goes where it should; tells the server with `tell`. */
 void keeper_follow(struct keeper *k, const struct care_of *at, bool tell, usec_t now_us);
+/* A connection that was never heard where it is tries the server's addresses in turn. */
+void keeper_servers_turn(struct keeper *k, usec_t now_us);
 void keeper_follow_binding(struct keeper *k, usec_t now_us);
 void keeper_way_take(struct keeper *k, struct line *l, const struct way *way);
 void keeper_way_float(struct keeper *k, struct line *l);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include "daemon/keeper_state.h"
 
+#define TURN_US (4 * USEC_PER_SEC)
+
 /* --- names and preferences */
 
 static bool place_suits(const struct keeper_place *p, const struct care_of *at)
@@ -72,12 +74,27 @@ bool keeper_way_at(const struct keeper *k, unsigned n, struct care_of *at, struc
 	return false;
 }
 
-/* The server's address that a care-of address reaches: the one the line is with, when its family
- * fits; another one of it otherwise.  What began on the IKE port went on to the one for UDP
- * encapsulation. */
+/* A connection that was heard at this care-of address. */
+static const struct conn *heard_at(const struct line *l, const struct care_of *at)
+{
+	for (const struct tended *t = l->tended; t; t = t->next)
+		if (t->conn->ifindex == at->ifindex &&
+		    addr_equal(&t->conn->care_of.addr, &at->addr) && conn_heard_us(t->conn))
+			return t->conn;
+	return NULL;
+}
+
+/* The server's address that a care-of address reaches: the one where a connection was heard; the
+ * one the line is with, when its family fits; another one of it otherwise.  What began on the IKE
+ * port went on to the one for UDP encapsulation. */
 bool keeper_server_for(const struct keeper *k, const struct care_of *at, struct endpoint *out)
 {
 	const struct line *l = k->line;
+	const struct conn *heard = l && l->sojourn ? heard_at(l, at) : NULL;
+	if (heard) {
+		*out = heard->server;
+		return true;
+	}
 	if (l && l->way.server.addr.family == at->addr.family) {
 		*out = l->way.server;
 		return true;
@@ -117,8 +134,11 @@ void keeper_follow(struct keeper *k, const struct care_of *at, bool tell, usec_t
 	struct line *l = k->line;
 	struct endpoint server;
 	struct way way;
-	if (!l || !at || way_serves(&l->way, at) || !keeper_server_for(k, at, &server) ||
-	    !way_open(k, &way, at, &server))
+	if (!l || !at || !keeper_server_for(k, at, &server))
+		return;
+	if (way_serves(&l->way, at) && (!l->sojourn || endpoint_equal(&l->way.server, &server)))
+		return;
+	if (!way_open(k, &way, at, &server))
 		return;
 	keeper_way_take(k, l, &way);
 	if (way.ready)
@@ -165,6 +185,49 @@ void keeper_follow_binding(struct keeper *k, usec_t now_us)
 	/* No packet says where we are. */
 	if (!active && !l->moving && !way_serves(&l->way, &was))
 		ike_sa_probe(k->engine, l->sa, now_us);
+}
+
+/* The one after it of its family; false: there is no other. */
+static bool server_next(const struct keeper *k, const struct endpoint *server, struct endpoint *out)
+{
+	uint8_t at = 0;
+	while (at < k->server_count && !addr_equal(&k->servers[at].addr, &server->addr))
+		at++;
+	for (uint8_t i = 1; i < k->server_count; i++) {
+		const struct endpoint *s = &k->servers[(at + i) % k->server_count];
+		if (s->addr.family != server->addr.family)
+			continue;
+		*out = *s;
+		if (k->line->way.path.natt && out->port == IKE_PORT)
+			out->port = IKE_PORT_NATT;
+		return true;
+	}
+	return false;
+}
+
+void keeper_servers_turn(struct keeper *k, usec_t now_us)
+{
+	char server[ENDPOINT_TEXT_MAX];
+	for (struct tended *t = k->line->tended; t; t = t->next) {
+		struct conn *c = t->conn;
+		const struct path *p = rcu_dereference(c->out->path);
+		struct endpoint next;
+		if (!p || !c->ifindex || conn_heard_us(c)) {
+			t->turn_us = 0;
+			continue;
+		}
+		if (!t->turn_us)
+			t->turn_us = now_us + TURN_US;
+		if (now_us < t->turn_us || !server_next(k, &c->server, &next))
+			continue;
+		t->turn_us = now_us + TURN_US;
+		log_info(k->log, "keeper: not heard, another address connection=%s server=%s",
+			 c->name, endpoint_format(&next, server));
+		struct ike_path path = {
+		    .local = p->local, .remote = next, .sock = p->sock, .natt = true};
+		conn_set_pair(k->table, c, &c->care_of, &next);
+		k->ops.joint.conn_path(k->ops.joint.ctx, c, &path);
+	}
 }
 
 /* The IKE SA went on from the IKE port to the one for UDP encapsulation (RFC 7296 2.23). */
