@@ -214,6 +214,29 @@ static void happy_eyeballs(void **state)
 	finish(w);
 }
 
+/* The server's first address of a family that the IKE SA does not use is dead: a connection there
+ * tries the next one, and the IKE SA goes with it. */
+static void a_dead_address_of_another_family(void **state)
+{
+	(void)state;
+	struct world_config cfg = defaults();
+	struct seen s;
+	cfg.dead_server = true;
+	struct world *w = begin(&cfg, 4, &s);
+	pass(w, 10 * SEC);
+	well(w);
+	link_set(w, 2, false);
+	link_set(w, 0, true);
+	pass(w, 100 * MS);
+	assert_int_equal(terminal_link_of(w, w->t.active), 0);
+	assert_in_range(until_data(w, 30 * SEC), 1, 10 * SEC);
+	pass(w, 10 * SEC);
+	well(w);
+	assert_true(addr_equal(&w->t.active->server.addr, &server4.addr));
+	assert_true(addr_equal(&ike_sa_path(keeper_sa(w->t.keeper))->remote.addr, &server4.addr));
+	finish(w);
+}
+
 static void no_network_at_first(void **state)
 {
 	(void)state;
@@ -495,6 +518,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_start),
 	    cmocka_unit_test(happy_eyeballs),
+	    cmocka_unit_test(a_dead_address_of_another_family),
 	    cmocka_unit_test(no_network_at_first),
 	    cmocka_unit_test(a_move_to_a_known_network),
 	    cmocka_unit_test(a_move_to_a_spare_network),

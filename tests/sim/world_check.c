@@ -171,6 +171,8 @@ static void check_same(struct world *w)
 	if (spares != w->cfg.spares)
 		world_fail(w, "%zu spares instead of %u", spares, w->cfg.spares);
 	size_t lines = steward_counts(w->s.steward).lines;
+	if (w->t.ways != 1)
+		world_fail(w, "the keeper has %u ways open", w->t.ways);
 	if (lines != 1)
 		world_fail(w, "the server has %zu lines of the terminal", lines);
 }

@@ -19,8 +19,7 @@ void script_config(struct world_config *cfg, uint64_t seed)
 	cfg->strict = world_chance(r, 300);
 	cfg->spares = (uint8_t)world_below(r, 4);
 	cfg->port = world_chance(r, 500) ? IKE_PORT : IKE_PORT_NATT;
-	bool dead_server = world_chance(r, 150);
-	cfg->dead_server = dead_server;
+	cfg->dead_server = world_chance(r, 150);
 	cfg->attach_later = world_chance(r, 500);
 	cfg->lifetime_s = (uint16_t)(8 + world_below(r, 80));
 	cfg->child_rekey_us = (8 + world_below(r, 80)) * USEC_PER_SEC;
@@ -39,10 +38,6 @@ void script_config(struct world_config *cfg, uint64_t seed)
 				   .network_known = true,
 				   .delay_us = 1000 + world_below(r, 100000)};
 		if (i == LINK_HOME)
-			l->family = 4;
-		/* A server address that never answers costs a connection when it is the first
-		 * of a family that the IKE SA does not use. */
-		if (dead_server)
 			l->family = 4;
 		l->up = i != LINK_HOME && world_chance(r, 600);
 		l->has_nat = i != LINK_HOME && l->family == 4 && world_chance(r, 700);
