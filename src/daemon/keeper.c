@@ -149,8 +149,8 @@ void keeper_ways_changed(struct keeper *k, usec_t now_us)
 			keeper_way_take(k, l, &again);
 			if (again.ready)
 				ike_sa_move(k->engine, l->sa, &l->way.path, !l->sojourn, now_us);
-			if (again.ready && l->sojourn && !(k->mover && mover_active(k->mover)))
-				ike_sa_probe(k->engine, l->sa, now_us);
+			if (again.ready && l->sojourn)
+				l->tell_us = now_us + TELL_WAIT_US;
 			if (again.ready && !l->sojourn)
 				gateway_way_ready(k, now_us);
 		}
@@ -235,6 +235,17 @@ static void watch_silence(struct keeper *k, usec_t now_us)
 		seeker_begin(k, now_us);
 }
 
+/* The server learns from any message where the IKE SA is; with an active connection from that. */
+static void tell_where(struct keeper *k, usec_t now_us)
+{
+	struct line *l = k->line;
+	if (now_us < l->tell_us)
+		return;
+	l->tell_us = USEC_NEVER;
+	if (!k->mover || !mover_active(k->mover))
+		ike_sa_probe(k->engine, l->sa, now_us);
+}
+
 static usec_t line_tick(struct keeper *k, usec_t now_us)
 {
 	struct line *l = k->line;
@@ -250,6 +261,7 @@ static usec_t line_tick(struct keeper *k, usec_t now_us)
 	if (!l->peer)
 		return now_us + LOOK_US;
 	watch_silence(k, now_us);
+	tell_where(k, now_us);
 	keeper_servers_turn(k, now_us);
 	keeper_follow_binding(k, now_us);
 	if (k->mover && now_us >= l->wish_after_us && l->wish_after_us) {
@@ -258,7 +270,7 @@ static usec_t line_tick(struct keeper *k, usec_t now_us)
 	}
 	spares_top_up(k, now_us);
 	make_room(k, now_us);
-	return now_us + LOOK_US;
+	return l->tell_us < now_us + LOOK_US ? l->tell_us : now_us + LOOK_US;
 }
 
 usec_t keeper_tick(struct keeper *k, usec_t now_us)

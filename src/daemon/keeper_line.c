@@ -144,6 +144,7 @@ void keeper_line_begin(struct keeper *k, struct attempt *a, usec_t now_us)
 	l->way = a->way;
 	l->wishes = a->wish;
 	l->up_us = now_us;
+	l->tell_us = USEC_NEVER;
 	l->sojourn = ike_sa_is_sojourn(a->sa);
 	if (joint_registration_key(l->sa, l->key) < 0)
 		log_error(k->log, "keeper: the library cannot derive a key");

@@ -59,6 +59,7 @@ struct line {
 	uint8_t key[JOINT_KEY_LEN]; /* of registrations */
 	bool moving;		    /* way is for where the IKE SA goes as soon as it is ready */
 	usec_t up_us;
+	usec_t tell_us;	      /* the server is told where we are; USEC_NEVER */
 	usec_t wish_after_us; /* the server makes no more now */
 	bool spare_taken;     /* a moment ago */
 	usec_t spare_after_us;
@@ -107,6 +108,7 @@ struct keeper {
 	char trouble[TROUBLE_MAX];
 };
 
+#define TELL_WAIT_US  (100 * USEC_PER_MS)
 #define WISH_AGAIN_US (5 * USEC_PER_SEC)
 
 /* keeper.c */

@@ -182,9 +182,9 @@ void keeper_follow_binding(struct keeper *k, usec_t now_us)
 	const struct care_of *at = care_of_of(k, active);
 	struct care_of was = l->way.at;
 	keeper_follow(k, at ? at : care_of_idle(k), false, now_us);
-	/* No packet says where we are. */
+	/* No packet says where we are, unless one does in a moment. */
 	if (!active && !l->moving && !way_serves(&l->way, &was))
-		ike_sa_probe(k->engine, l->sa, now_us);
+		l->tell_us = now_us + TELL_WAIT_US;
 }
 
 /* The one after it of its family; false: there is no other. */
