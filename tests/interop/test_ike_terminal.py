@@ -50,6 +50,9 @@ class Rig:
     def wait_up(self, seconds=10):
         try:
             self.gateway.wait("child-updown", lambda m: m.get("up") == "yes", self.mark, seconds)
+            # An old one ends when the gateway hears of the new one's INITIAL_CONTACT.
+            wait_for("one IKE SA is established", lambda: [
+                sa["state"] for sa in self.gateway.sas()].count("ESTABLISHED") == 1, seconds, 0.02)
             sa = self.gateway.sa()
             for there in (X4, X6):      # routes and addresses are there
                 wait_for(f"{there} answers", lambda: self.reaches(there), seconds, 0.05)
