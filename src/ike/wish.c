@@ -116,8 +116,11 @@ void ike_sa_hold(struct ike *e, struct ike_sa *sa, bool on, usec_t now_us)
 		return;
 	engine_enter(e, now_us);
 	sa->held = on;
-	if (!on && sa->request.count)
+	if (!on && sa->request.count) {
+		/* Whatever was tried before went nowhere. */
+		sa->request_tries = 0;
 		(void)message_retransmit(sa);
+	}
 	sa_schedule(sa);
 	engine_leave(e);
 }

@@ -452,6 +452,25 @@ static void test_hold(void **state)
 	rig_free(g);
 }
 
+/* Held when it was as good as given up, for a moment: it has all its tries again. */
+static void test_hold_after_the_last_try(void **state)
+{
+	(void)state;
+	struct rig *g = rig_up(rig_new());
+	g->hook = lose_all;
+	ike_sa_probe(g->a.e, g->a.sa, g->now_us);
+	while (g->a.sa && g->a.sa->request_tries < g->a.cfg.retransmits)
+		rig_run(g, 100 * MS);
+	assert_non_null(g->a.sa);
+	ike_sa_hold(g->a.e, g->a.sa, true, g->now_us);
+	g->hook = NULL;
+	ike_sa_hold(g->a.e, g->a.sa, false, g->now_us);
+	rig_settle(g);
+	assert_int_equal(g->a.downs, 0);
+	rig_check(g);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +492,7 @@ int main(void)
 	    cmocka_unit_test(test_probe),
 	    cmocka_unit_test(test_liveness),
 	    cmocka_unit_test(test_hold),
+	    cmocka_unit_test(test_hold_after_the_last_try),
 	    cmocka_unit_test(test_keepalives),
 	    cmocka_unit_test(test_rekey_by_time),
 	    cmocka_unit_test(test_lifetime_ends),
