@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ike_sim [--first S] [--seeds N] [--seed S] [--twice] [--verbose]: two whole nodes with IKEv2,
- * one run for each seed (world.h).
+ * ike_sim [--first S] [--seeds N] [--seed S] [--changes N] [--twice] [--verbose]: two whole nodes
+ * with IKEv2, one run for each seed (world.h), with at most so many changes.
  *
  * --twice runs each seed a second time, which must send the very same datagrams.
  */
@@ -11,9 +11,10 @@
 #include "world.h"
 
 #define FAILURES_MAX 10
+#define CHANGES_MAX  10
 
 struct options {
-	uint64_t first, count;
+	uint64_t first, count, changes;
 	bool verbose, twice;
 };
 
@@ -34,6 +35,8 @@ static bool options_read(struct options *o, int argc, char **argv)
 		uint64_t value = strtoull(next, NULL, 0);
 		if (!strcmp(argv[i], "--first")) {
 			o->first = value;
+		} else if (!strcmp(argv[i], "--changes") && value) {
+			o->changes = value;
 		} else if (!strcmp(argv[i], "--seeds")) {
 			o->count = value;
 		} else if (!strcmp(argv[i], "--seed")) {
@@ -49,26 +52,29 @@ static bool options_read(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.first = 1, .count = 1000};
+	struct options o = {.first = 1, .count = 1000, .changes = CHANGES_MAX};
 	struct totals sum = {0}, again = {0};
 	uint64_t trace, second;
 	unsigned failed = 0;
 	if (!options_read(&o, argc, argv)) {
-		(void)fprintf(stderr, "usage: ike_sim [--first S] [--seeds N] [--seed S] [--twice] "
-				      "[--verbose]\n");
+		(void)fprintf(stderr,
+			      "usage: ike_sim [--first S] [--seeds N] [--seed S] [--changes N] "
+			      "[--twice] [--verbose]\n");
 		return 2;
 	}
 	if (!world_prepare())
 		return 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (uint64_t i = 0; i < o.count && failed < FAILURES_MAX; i++) {
-		uint64_t seed = o.first + i;
-		bool good = script_run(seed, o.verbose, &sum, &trace);
+		struct script r = {
+		    .seed = o.first + i, .changes = (uint32_t)o.changes, .verbose = o.verbose};
+		bool good = script_run(&r, &sum, &trace);
 		if (good && o.twice) {
-			(void)script_run(seed, false, &again, &second);
+			r.verbose = false;
+			(void)script_run(&r, &again, &second);
 			good = trace == second;
 			if (!good)
-				printf("seed %llu does not replay\n", (unsigned long long)seed);
+				printf("seed %llu does not replay\n", (unsigned long long)r.seed);
 		}
 		failed += !good;
 	}

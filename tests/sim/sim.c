@@ -8,7 +8,7 @@
 #include <string.h>
 #include "base/mem.h"
 
-#define SEEDS_DEFAULT 2000
+#define SEEDS_DEFAULT 10000
 #define DATA_EVERY_US (100 * USEC_PER_MS)
 #define SETTLE_US     (35 * USEC_PER_SEC)
 #define STEADY_US     (8 * USEC_PER_SEC)

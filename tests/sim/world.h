@@ -336,7 +336,13 @@ struct totals { /* of all runs */
 	uint64_t datagrams, forged, setups, children, rekeys, collisions;
 	uint64_t ended_away, ended_home, ended_apart;
 };
-bool script_run(uint64_t seed, bool verbose, struct totals *sum, uint64_t *trace);
+struct script {
+	uint64_t seed;
+	uint32_t changes; /* at most */
+	bool verbose;
+};
+/* False: something did not hold, which was said. */
+bool script_run(const struct script *r, struct totals *sum, uint64_t *trace);
 void script_change(struct world *w);
 
 #endif

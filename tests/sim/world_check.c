@@ -171,6 +171,12 @@ static void check_same(struct world *w)
 	if (spares != w->cfg.spares)
 		world_fail(w, "%zu spares instead of %u", spares, w->cfg.spares);
 	size_t lines = steward_counts(w->s.steward).lines;
+	size_t sas_here = ike_count(w->t.n.engine, IKE_SA_ESTABLISHED),
+	       sas_there = ike_count(w->s.n.engine, IKE_SA_ESTABLISHED);
+	if (sas_here != 1 || sas_there != 1)
+		world_fail(w, "%zu IKE SAs here and %zu there", sas_here, sas_there);
+	if (w->t.n.peers != 1)
+		world_fail(w, "the terminal has %u peers", w->t.n.peers);
 	if (w->t.ways != 1)
 		world_fail(w, "the keeper has %u ways open", w->t.ways);
 	if (lines != 1)

@@ -303,14 +303,14 @@ static void totals_add(const struct world *w, struct totals *sum)
 				     : &sum->ended_away);
 }
 
-bool script_run(uint64_t seed, bool verbose, struct totals *sum, uint64_t *trace)
+bool script_run(const struct script *r, struct totals *sum, uint64_t *trace)
 {
 	struct world_config cfg;
-	script_config(&cfg, seed);
-	cfg.verbose = verbose;
+	script_config(&cfg, r->seed);
+	cfg.verbose = r->verbose;
 	struct world *w = world_new(&cfg);
 	w->attacks = true;
-	w->changes_left = 1 + world_below(w, 10);
+	w->changes_left = 1 + world_below(w, r->changes);
 	server_start(w);
 	terminal_start(w);
 	(void)world_push(w, w->now_us + world_below(w, 8000000), EVENT_CHANGE);
@@ -326,13 +326,12 @@ bool script_run(uint64_t seed, bool verbose, struct totals *sum, uint64_t *trace
 	world_run(w, w->changed_us + (w->links[LINK_HOME].up ? SETTLE_HOME_US : SETTLE_US));
 	if (!w->why[0])
 		steady(w);
-	if (verbose)
-		lines_said(w);
+	lines_said(w);
 	w->attacks = false;
 	world_end(w);
 	bool good = !w->why[0];
 	if (!good)
-		printf("seed %llu at %.3f s: %s\n", (unsigned long long)seed,
+		printf("seed %llu at %.3f s: %s\n", (unsigned long long)r->seed,
 		       (double)w->now_us / 1e6, w->why);
 	totals_add(w, sum);
 	*trace = w->trace;
