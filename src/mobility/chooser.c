@@ -426,7 +426,7 @@ void chooser_place(struct mover *m, usec_t now_us)
 		registrant_stop(m);
 		/* Whatever was active is deregistered, or about to be: choose afresh. */
 		if (m->active)
-			leave(m, m->active, now_us);
+			packets_nowhere(m, now_us);
 		m->ops.home(m->ops.ctx, NULL);
 		log_info(m->log, "mover: left home cause=\"%s\"", m->cause);
 		return;

@@ -223,6 +223,22 @@ static void the_last_hello_settles_the_epochs(void **state)
 	}
 }
 
+/* --- leaving home */
+
+/* Home for a moment, nobody heard of it, and then nowhere: packets go nowhere, too. */
+static void home_was_left_before_it_was_told(void **state)
+{
+	(void)state;
+	struct rig *g = rig_started(true, false);
+	links(g, true, false, true);
+	links(g, false, false, true);
+	pass(g, 100 * MS);
+	links(g, false, false, false);
+	assert_null(g->active);
+	assert_int_equal(mover_place(g->m), MOVER_DETACHED);
+	rig_free(g);
+}
+
 /* --- silence */
 
 static void a_stream_that_stops_is_looked_into(void **state)
@@ -420,6 +436,7 @@ int main(void)
 	    cmocka_unit_test(early_ones_are_no_reason_to_leave),
 	    cmocka_unit_test(a_slow_path_is_not_stale_before_its_time),
 	    cmocka_unit_test(the_last_hello_settles_the_epochs),
+	    cmocka_unit_test(home_was_left_before_it_was_told),
 	    cmocka_unit_test(a_stream_that_stops_is_looked_into),
 	    cmocka_unit_test(a_stream_does_not_hide_a_dead_way_up),
 	    cmocka_unit_test(an_idle_active_one_is_asked_every_five_seconds),
