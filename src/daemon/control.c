@@ -35,6 +35,7 @@ struct client {
 	usec_t sent_us; /* when something was sent last */
 	bool closing;	/* once everything is sent */
 	bool waiting;	/* for control_answer */
+	bool root;	/* who opened the connection */
 };
 
 struct control {
@@ -47,6 +48,7 @@ struct control {
 	const struct log *log;
 	struct log_limit limit;
 	struct client *clients[CLIENTS_MAX];
+	const struct client *asking; /* during fn */
 };
 
 static void client_free(struct client *c)
@@ -94,8 +96,10 @@ static json_t *client_answer(struct client *c, const char *line, size_t len)
 		return error_reply("not a JSON object on one line, like {\"command\": \"status\"}");
 	}
 	const char *command = json_string_value(json_object_get(request, "command"));
+	c->control->asking = c;
 	json_t *reply = command ? c->control->fn(c->control->ctx, command, request)
 				: error_reply("no \"command\"; write {\"command\": \"status\"}");
+	c->control->asking = NULL;
 	json_decref(request);
 	c->waiting = !reply;
 	return reply;
@@ -175,7 +179,19 @@ static void client_ready(void *ctx, bool readable, bool writable)
 		client_free(c);
 }
 
+bool control_asker_is_root(const struct control *k)
+{
+	return k->asking && k->asking->root;
+}
+
 /* --- the socket */
+
+static bool is_root(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == 0;
+}
 
 void control_answer(struct control *k, const json_t *reply)
 {
@@ -222,6 +238,7 @@ static void control_accept(void *ctx, bool readable, bool writable)
 	struct client *c = mem_zalloc(sizeof(*c));
 	c->control = k;
 	c->fd = fd;
+	c->root = is_root(fd);
 	c->watch = loop_fd_add(k->loop, fd, client_ready, c);
 	if (!c->watch) {
 		close(fd);

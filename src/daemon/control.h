@@ -16,6 +16,8 @@
 typedef json_t *(*control_fn)(void *ctx, const char *command, const json_t *request);
 
 struct control;
+/* In a control_fn: root asks, not only somebody whom the socket's mode lets in. */
+bool control_asker_is_root(const struct control *c);
 /* listen_fd is taken. */
 struct control *control_new(struct loop *loop, int listen_fd, control_fn fn, void *ctx,
 			    const struct log *log);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "crypto/mac.h"
+#include "daemon/control.h"
 
 #define SPI_LEAST     256 /* RFC 4303 2.1 */
 #define KEYS_KEPT     256
@@ -358,6 +359,8 @@ json_t *node_engine_command(struct node *n, const char *command, const json_t *r
 				 "IKEv2 is not configured: there is no section ike");
 	if (!strcmp(command, "ike"))
 		return engine_status(n->engine);
+	if (!strcmp(command, "keys") && !control_asker_is_root(n->control))
+		return json_pack("{s:s}", "error", "keys are for root alone");
 	if (!strcmp(command, "keys"))
 		return engine_keys(n->engine);
 	const char *name = json_string_value(json_object_get(request, "name"));

@@ -481,6 +481,17 @@ def test_keys_are_kept(world: w.World) -> None:
     assert refused.returncode == 1 and "wireshark-keys" in refused.stderr
 
 
+def test_keys_are_for_root(world: w.World) -> None:
+    started(world, server_lines=("control-mode = 0666",), server_ike_lines=("wireshark-keys = yes",))
+    hs = world.daemon("hs")
+    assert hs.ask("keys", "--wireshark")["keys"]
+    command = [str(world.build / "sojourn"), "-s", hs.socket]
+    nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+    assert world.run("hs", [*nobody, *command, "status"]).returncode == 0
+    refused = world.run("hs", [*nobody, *command, "keys", "--wireshark"], check=False)
+    assert refused.returncode == 1 and "root" in refused.stderr and not refused.stdout
+
+
 def test_reload(world: w.World) -> None:
     """Certificates and secrets in files, spares and order: taken by a reload, nothing is disturbed."""
     started(world, ("wifi", "cell"), ike="cert")
