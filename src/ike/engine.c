@@ -19,7 +19,9 @@
 #include "base/mem.h"
 #include "ike/half.h"
 
-#define CLOSE_WAIT_US	 (10 * (usec_t)USEC_PER_SEC) /* for the answer to our delete */
+#define CLOSE_WAIT_US (10 * (usec_t)USEC_PER_SEC) /* for the answer to our delete */
+/* However often an old request is repeated, which anybody on the path can do. */
+#define REKEYED_MOST_US	 (300 * (usec_t)USEC_PER_SEC)
 #define REKEYED_WAIT_US	 (90 * (usec_t)USEC_PER_SEC) /* for the delete of who began the rekey */
 #define SILENT_US	 (10 * (usec_t)USEC_PER_SEC)
 #define SILENT_MAX	 1024
@@ -348,6 +350,7 @@ void sa_set_state(struct ike_sa *sa, enum ike_sa_state s, const char *why)
 	if (s == IKE_SA_REKEYED) {
 		sa->rekeyed = true;
 		sa->end_at_us = earlier(sa->end_at_us, e->now_us + REKEYED_WAIT_US);
+		sa->end_latest_us = e->now_us + REKEYED_MOST_US;
 	}
 	if (s == IKE_SA_CLOSING)
 		sa->end_at_us = earlier(sa->end_at_us, e->now_us + CLOSE_WAIT_US);

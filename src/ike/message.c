@@ -355,7 +355,8 @@ static void answer_again(struct ike_sa *sa, const struct ike_path *path)
 	if (sa->silent || sa->half)
 		return;
 	sa->answer_until_us = e->now_us + e->cfg.answer_kept_us;
-	if (sa->state == IKE_SA_REKEYED && sa->end_at_us < sa->answer_until_us)
+	if (sa->state == IKE_SA_REKEYED && sa->end_at_us < sa->answer_until_us &&
+	    sa->answer_until_us <= sa->end_latest_us)
 		sa->end_at_us = sa->answer_until_us;
 	sa_schedule(sa);
 }

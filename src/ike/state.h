@@ -163,6 +163,7 @@ struct ike_sa {
 	struct ike_child *children;
 	struct ike_sa *replaced_by, *replaces;	 /* rekey; NULL */
 	usec_t since_us, rekey_at_us, end_at_us; /* end: half open, closing, replaced */
+	usec_t end_latest_us;			 /* replaced */
 	usec_t heard_us;			 /* last authenticated message */
 	usec_t sent_us;				 /* last message, for keepalives */
 	usec_t liveness_at_us;

@@ -565,11 +565,52 @@ static void bad_line(void **state)
 	}
 }
 
+/* Whoever recorded the request that rekeyed an IKE SA repeats it for ever, and the old one's delete
+ * never comes: it ends all the same. */
+struct recorded {
+	size_t len;
+	uint8_t bytes[2048];
+};
+
+static bool record(struct rig *g, struct rig_datagram *d)
+{
+	struct recorded *r = g->hook_ctx;
+	if (!d->from_a)
+		return true;
+	if (r->len || d->bytes[18] != IKE_CREATE_CHILD_SA)
+		return false;
+	r->len = d->len;
+	memcpy(r->bytes, d->bytes, d->len);
+	return true;
+}
+
+static void repeated_for_ever(void **state)
+{
+	(void)state;
+	struct rig *g = rig_up(rig_new());
+	struct recorded r = {0};
+	struct ike_path path = *ike_sa_path(g->a.sa);
+	g->hook = record;
+	g->hook_ctx = &r;
+	sa_rekey(&g->a);
+	rig_run(g, 3 * WIRE_US);
+	assert_int_equal(ike_count(g->b.e, IKE_SA_REKEYED), 1);
+	for (int i = 0; i < 12; i++) {
+		rig_put(g, rig_datagram_of(g, true, &path, r.bytes, r.len));
+		rig_run(g, 30 * (usec_t)SEC);
+		assert_true(i > 1 || ike_count(g->b.e, IKE_SA_REKEYED) == 1);
+	}
+	assert_int_equal(ike_count(g->b.e, IKE_SA_REKEYED), 0);
+	g->hook_ctx = NULL;
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(one_child_rekey),
 	    cmocka_unit_test(one_sa_rekey),
+	    cmocka_unit_test(repeated_for_ever),
 	    cmocka_unit_test(by_time),
 	    cmocka_unit_test(lifetime_ends),
 	    cmocka_unit_test(key_exchange),
