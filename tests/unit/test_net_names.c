@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,6 +80,17 @@ static const struct netreq *reply_of(uint32_t id)
 	return found;
 }
 
+/* By the system's own file: not every system has one. */
+static bool localhost_is_known(void)
+{
+	struct addrinfo *found = NULL;
+	const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
+	if (getaddrinfo("localhost", NULL, &hints, &found) != 0)
+		return false;
+	freeaddrinfo(found);
+	return true;
+}
+
 static void test_lookup(void **state)
 {
 	/* Without a network: what is a number, what the system's own file knows, and nothing. */
@@ -109,6 +121,8 @@ static void test_lookup(void **state)
 	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
 		const struct netreq *m = reply_of(70 + i);
 		assert_string_equal(m->name, table[i].name);
+		if (!strcmp(m->name, "localhost") && !localhost_is_known())
+			continue;
 		if (!table[i].has) {
 			assert_true(m->result < 0 && m->text[0] && m->addr_count == 0);
 			continue;
