@@ -209,26 +209,6 @@ static usec_t on_heard(void *ctx, struct ike_sa *sa)
 	return joint_heard_us(sa);
 }
 
-/* A terminal answers nobody who begins. */
-static const struct ike_peer *on_find_peer(void *ctx, const struct identity *idi,
-					   const struct identity *idr, bool eap,
-					   const struct ike_path *path)
-{
-	(void)ctx;
-	(void)idi;
-	(void)idr;
-	(void)eap;
-	(void)path;
-	return NULL;
-}
-
-static const struct suite_list *on_proposals(void *ctx, const struct ike_path *path)
-{
-	(void)ctx;
-	(void)path;
-	return NULL;
-}
-
 /* --- the server's addresses */
 
 static void servers_tell(struct node *n, usec_t now_us)
@@ -350,9 +330,8 @@ void terminal_ike_start(struct node *n)
 				 .mover_make = mover_make,
 				 .activate = activate,
 				 .leaving = leaving};
-	static const struct ike_ops engine = {.find_peer = on_find_peer,
-					      .proposals = on_proposals,
-					      .float_path = float_path,
+	/* No proposals, no find_peer: a terminal answers nobody who begins. */
+	static const struct ike_ops engine = {.float_path = float_path,
 					      .assigned = on_assigned,
 					      .proceed = on_proceed,
 					      .sa_up = on_sa_up,

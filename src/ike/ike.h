@@ -142,7 +142,8 @@ struct ike_ops {
 	const struct ike_peer *(*find_peer)(void *ctx, const struct identity *idi,
 					    const struct identity *idr, bool eap,
 					    const struct ike_path *path);
-	/* Responder, before any identity is known: the proposals for this path. */
+	/* Responder, before any identity is known: the proposals for this path.  NULL: it answers
+	 * nobody who begins, and find_peer is never asked. */
 	const struct suite_list *(*proposals)(void *ctx, const struct ike_path *path);
 	/* Optional (NULL).  Responder, before any identity is known: SHA-1 hashes of the CAs we
 	 * believe (cert_trust_hashes), for the CERTREQ of IKE_SA_INIT's response; octets written.

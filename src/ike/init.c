@@ -287,7 +287,8 @@ static bool admit(struct ike *e, const struct ike_path *path, const uint8_t *msg
 static bool choose(struct ike *e, const struct ike_path *path, const struct ike_header *h,
 		   const struct offer *o, struct proposal_choice *c)
 {
-	const struct suite_list *ours = e->ops.proposals(e->ops.ctx, path);
+	const struct suite_list *ours =
+	    e->ops.proposals ? e->ops.proposals(e->ops.ctx, path) : NULL;
 	const struct kex_group *group = kex_by_id(o->ke.group);
 	if (!ours || !proposal_choose(SUITE_IKE, ours, &o->proposals, true, group, 0, c) ||
 	    !c->suite.group) {

@@ -422,25 +422,6 @@ static usec_t on_heard(void *ctx, struct ike_sa *sa)
 	return joint_heard_us(sa);
 }
 
-static const struct ike_peer *on_find_peer(void *ctx, const struct identity *idi,
-					   const struct identity *idr, bool eap,
-					   const struct ike_path *path)
-{
-	(void)ctx;
-	(void)idi;
-	(void)idr;
-	(void)eap;
-	(void)path;
-	return NULL;
-}
-
-static const struct suite_list *on_proposals(void *ctx, const struct ike_path *path)
-{
-	(void)ctx;
-	(void)path;
-	return NULL;
-}
-
 /* --- begin and end */
 
 static void configure(const struct world *w, struct keeper_config *kc)
@@ -476,9 +457,8 @@ static void servers_tell(struct world *w)
 
 void terminal_start(struct world *w)
 {
-	static const struct ike_ops engine = {.find_peer = on_find_peer,
-					      .proposals = on_proposals,
-					      .float_path = on_float_path,
+	/* No proposals, no find_peer: a terminal answers nobody who begins. */
+	static const struct ike_ops engine = {.float_path = on_float_path,
 					      .assigned = on_assigned,
 					      .proceed = on_proceed,
 					      .sa_up = on_sa_up,

@@ -257,6 +257,22 @@ static void test_no_proposal_chosen(void **state)
 	rig_free(g);
 }
 
+/* A terminal has no proposals for those who begin: refused, and nothing is kept of it. */
+static void test_answers_nobody(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new();
+	g->b.ops.proposals = NULL;
+	g->b.ops.find_peer = NULL;
+	rig_start(g);
+	rig_initiate(g);
+	rig_run(g, 3 * SEC);
+	assert_int_equal(g->a.downs, 1);
+	assert_int_equal(g->a.down_notify, IKE_N_NO_PROPOSAL_CHOSEN);
+	assert_int_equal(ike_count(g->b.e, IKE_SA_CONNECTING), 0);
+	rig_free(g);
+}
+
 /* --- who is in the middle */
 
 /* Before b's first answer arrives, an error that nobody sent. */
@@ -690,6 +706,7 @@ int main(void)
 	    cmocka_unit_test(test_suites),
 	    cmocka_unit_test(test_second_proposal),
 	    cmocka_unit_test(test_no_proposal_chosen),
+	    cmocka_unit_test(test_answers_nobody),
 	    cmocka_unit_test(test_forged_errors_change_nothing),
 	    cmocka_unit_test(test_downgrade_is_found),
 	    cmocka_unit_test(test_choice_must_be_offered),
