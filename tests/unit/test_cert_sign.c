@@ -251,6 +251,89 @@ static void test_every_kind(void **state)
 	}
 }
 
+/* --- vectors of the RFCs */
+
+/* A certificate of our root for a public key (SubjectPublicKeyInfo) whose private key is not ours.
+ */
+static struct cert_peer *peer_with_key(struct vector *spki)
+{
+	const uint8_t *at = spki->b;
+	EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki->len);
+	struct pki leaf = pki_leaf(&root, PKI_P256, "CN=leaf", NULL);
+
+	assert_non_null(key);
+	assert_int_equal(X509_set_pubkey(leaf.cert, key), 1);
+	assert_true(X509_sign(leaf.cert, root.key, EVP_sha256()) > 0);
+	struct cert_peer *peer = peer_of(&leaf);
+	EVP_PKEY_free(key);
+	pki_free(&leaf);
+	return peer;
+}
+
+/* RFC 4754 8.1 to 8.3 (r and s as the AUTH payload has them, 7) and RFC 8032 7.1 test 3 (as
+ * method 14 has it, RFC 8420 2). */
+static void test_vectors(void **state)
+{
+	static const struct {
+		uint8_t method;
+		const char *message, *spki, *auth;
+	} rows[] = {
+	    {CERT_AUTH_ECDSA_256, "616263",
+	     "3059301306072a8648ce3d020106082a8648ce3d030107034200 04"
+	     "2442A5CC0ECD015FA3CA31DC8E2BBC70BF42D60CBCA20085E0822CB04235E970"
+	     "6FC98BD7E50211A4A27102FA3549DF79EBCB4BF246B80945CDDFE7D509BBFD7D",
+	     "CB28E0999B9C7715FD0A80D8E47A77079716CBBF917DD72E97566EA1C066957C"
+	     "86FA3BB4E26CAD5BF90B7F81899256CE7594BB1EA0C89212748BFF3B3D5B0315"},
+	    {CERT_AUTH_ECDSA_384, "616263",
+	     "3076301006072a8648ce3d020106052b81040022036200 04"
+	     "96281BF8DD5E0525CA049C048D345D3082968D10FEDF5C5ACA0C64E6465A97EA"
+	     "5CE10C9DFEC2179741571072 1F437922"
+	     "447688BA94708EB6E2E4D59F6AB6D7EDFF9301D249FE49C33096655F5D502FAD"
+	     "3D383B91C5E7EDAA2B714CC99D5743CA",
+	     "FB017B914E29149432D8BAC29A514640B46F53DDAB2C69948084E2930F1C8F7E"
+	     "08E07C9C63F2D21A07DCB56A6AF56EB3"
+	     "B263A1305E057F984D38726A1B46874109F417BCA112674C528262A40A629AF1"
+	     "CBB9F516CE0FA7D2FF630863A00E8B9F"},
+	    {CERT_AUTH_ECDSA_521, "616263",
+	     "30819b301006072a8648ce3d020106052b8104002303818600 04"
+	     "0151518F1AF0F563517EDD5485190DF95A4BF57B5CBA4CF2A9A3F6474725A35F"
+	     "7AFE0A6DDEB8BEDBCD6A197E592D40188901CECD650699C9B5E456AEA5ADD190"
+	     "52A8"
+	     "006F3B142EA1BFFF7E2837AD44C9E4FF6D2D34C73184BBAD90026DD5E6E85317"
+	     "D9DF45CAD7803C6C20035B2F3FF63AFF4E1BA64D1C077577DA3F4286C58F0AEA"
+	     "E643",
+	     "0154FD3836AF92D0DCA57DD5341D3053988534FDE8318FC6AAAAB68E2E6F4339"
+	     "B19F2F281A7E0B22C269D93CF8794A9278880ED7DBB8D9362CAEACEE54432055"
+	     "2251"
+	     "017705A7030290D1CEB605A9A1BB03FF9CDD521E87A696EC926C8C10C8362DF4"
+	     "975367101F67D1CF9BCCBF2F3D239534FA509E70AAC851AE01AAC68D62F86647"
+	     "2660"},
+	    {CERT_AUTH_DIGITAL_SIGNATURE, "af82",
+	     "302a300506032b6570032100"
+	     "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+	     "07 3005 06032b6570"
+	     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+	     "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"},
+	};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
+		struct vector spki = vector_of(rows[n].spki), auth = vector_of(rows[n].auth),
+			      message = vector_of(rows[n].message);
+		struct cert_peer *peer = peer_with_key(&spki);
+		/* In two parts, as the AUTH payload's octets come in several. */
+		struct chunk said[] = {{message.b, 1}, {message.b + 1, message.len - 1}};
+		struct err err = {{0}};
+		if (!cert_peer_verify(peer, rows[n].method, auth.b, auth.len, CERT_HASHES_ALL, said,
+				      ARRAY_LEN(said), &err))
+			fail_msg("row %zu: %s", n, err.text);
+		message.b[0] ^= 1;
+		assert_false(cert_peer_verify(peer, rows[n].method, auth.b, auth.len,
+					      CERT_HASHES_ALL, said, ARRAY_LEN(said), &err));
+		cert_peer_free(peer);
+	}
+}
+
 /* Keys whose kind has no method that the peer knows. */
 static void test_nothing_in_common(void **state)
 {
@@ -517,7 +600,7 @@ int main(void)
 	    cmocka_unit_test(test_every_kind),	     cmocka_unit_test(test_nothing_in_common),
 	    cmocka_unit_test(test_sha1_never),	     cmocka_unit_test(test_pss_spellings),
 	    cmocka_unit_test(test_own_keys_refused), cmocka_unit_test(test_own_forms),
-	    cmocka_unit_test(test_own_chain),
+	    cmocka_unit_test(test_own_chain),	     cmocka_unit_test(test_vectors),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
