@@ -10,6 +10,7 @@
 
 #include "config_rig.h"
 #include "ike_rig.h"
+#include "no_io.h"
 #include "daemon/node_joint.h"
 #include "daemon/steward.h"
 
@@ -38,37 +39,6 @@ struct world {
 static struct world *w;
 
 /* --- the node, without packets */
-
-static int no_read(void *ctx, struct fwd_frame *frames, int n)
-{
-	(void)ctx;
-	(void)frames;
-	(void)n;
-	return 0;
-}
-
-static int no_write(void *ctx, struct fwd_write *writes, int n)
-{
-	(void)ctx;
-	(void)writes;
-	return n;
-}
-
-static int no_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
-{
-	(void)ctx;
-	(void)sock;
-	(void)dgrams;
-	(void)n;
-	return 0;
-}
-
-static int no_send(void *ctx, struct fwd_send *sends, int n)
-{
-	(void)ctx;
-	(void)sends;
-	return n;
-}
 
 static void on_out_changed(struct node *n, struct conn *c)
 {
@@ -237,7 +207,7 @@ static void a_sa_rekeyed(void *ctx, struct ike_sa *old, struct ike_sa *fresh)
 static void node_begin(struct node *n, const struct log *log)
 {
 	struct err err = {""};
-	struct fwd_config fc = {.io = {NULL, no_read, no_write, no_recv, no_send, NULL, NULL}};
+	struct fwd_config fc = {.io = no_io};
 	n->role = &test_role;
 	n->cfg = w->cfg;
 	n->log = log;

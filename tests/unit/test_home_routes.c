@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "daemon/home_routes.h"
 #include "forward/state.h"
+#include "no_io.h"
 
 #define MANY 50000
 
@@ -39,37 +40,6 @@ static struct prefix prefix_from(const char *text)
 	struct prefix p;
 	assert_int_equal(prefix_parse(text, &p), 0);
 	return p;
-}
-
-static int no_frames(void *ctx, struct fwd_frame *frames, int n)
-{
-	(void)ctx;
-	(void)frames;
-	(void)n;
-	return 0;
-}
-
-static int no_write(void *ctx, struct fwd_write *writes, int n)
-{
-	(void)ctx;
-	(void)writes;
-	return n;
-}
-
-static int no_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
-{
-	(void)ctx;
-	(void)sock;
-	(void)dgrams;
-	(void)n;
-	return 0;
-}
-
-static int no_send(void *ctx, struct fwd_send *sends, int n)
-{
-	(void)ctx;
-	(void)sends;
-	return n;
 }
 
 /* The SA that packets to this address take; NULL: none. */
@@ -306,8 +276,7 @@ static int set_up(void **state)
 	node.loop = loop_new();
 	node.net = netreq_client_new(node.loop, fds[1], NULL, NULL);
 	node.sadb = sadb_new();
-	struct fwd_config fc = {.sadb = node.sadb,
-				.io = {NULL, no_frames, no_write, no_recv, no_send, NULL, NULL}};
+	struct fwd_config fc = {.sadb = node.sadb, .io = no_io};
 	node.fwd = fwd_new(&fc, &err);
 	for (int i = 0; i < 2; i++)
 		conns[i].out = &sas[i];

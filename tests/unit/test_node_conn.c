@@ -9,42 +9,12 @@
 #include <cmocka.h>
 #include "base/mem.h"
 #include "daemon/role.h"
+#include "no_io.h"
 
 static struct node node;
 static struct peer *peer;
 static unsigned changes;
 static struct sa *out_before;
-
-static int no_read(void *ctx, struct fwd_frame *frames, int n)
-{
-	(void)ctx;
-	(void)frames;
-	(void)n;
-	return 0;
-}
-
-static int no_write(void *ctx, struct fwd_write *writes, int n)
-{
-	(void)ctx;
-	(void)writes;
-	return n;
-}
-
-static int no_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
-{
-	(void)ctx;
-	(void)sock;
-	(void)dgrams;
-	(void)n;
-	return 0;
-}
-
-static int no_send(void *ctx, struct fwd_send *sends, int n)
-{
-	(void)ctx;
-	(void)sends;
-	return n;
-}
 
 /* The old SAs are still whole when this is called. */
 static void out_changed(struct node *n, struct conn *c)
@@ -255,8 +225,7 @@ static int set_up(void **state)
 	node.sadb = sadb_new();
 	node.table = conn_table_new(NULL, NULL);
 	conn_table_set_retire(node.table, retire, &node);
-	struct fwd_config fc = {.sadb = node.sadb,
-				.io = {NULL, no_read, no_write, no_recv, no_send, NULL, NULL}};
+	struct fwd_config fc = {.sadb = node.sadb, .io = no_io};
 	node.fwd = fwd_new(&fc, &err);
 	peer = node_peer_make(&pc);
 	return node.fwd ? 0 : -1;
