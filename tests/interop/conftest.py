@@ -94,9 +94,22 @@ class Daemon:
 
     def wait(self):
         """Until it answers; its sockets were asked for before."""
-        wait_for("sojournd answers", lambda: subprocess.run(
-            [str(BUILD / "sojourn"), "-s", str(self.control), "status"],
-            capture_output=True, check=False).returncode == 0)
+        wait_for("sojournd answers", lambda: self.run("status").returncode == 0)
+
+    def command(self, *args):
+        return [str(BUILD / "sojourn"), "-s", str(self.control), *args]
+
+    def run(self, *args):
+        return subprocess.run(self.command(*args), capture_output=True, text=True, check=False)
+
+    def cli(self, *args):
+        done = self.run(*args)
+        assert done.returncode == 0, \
+            f"sojourn {' '.join(args)}: {done.stderr or done.stdout}\n{self.log()}"
+        return done.stdout
+
+    def ask(self, what):
+        return json.loads(self.cli(what, "--json"))
 
     def stop(self):
         if self.proc.poll() is None:

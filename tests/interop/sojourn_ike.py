@@ -138,21 +138,6 @@ class Sojourn(Daemon):
         if kind is None:
             assert status == 0, f"sojournd {self.name}: status {status}\n{self.log()}"
 
-    def command(self, *args):
-        return [str(BUILD / "sojourn"), "-s", str(self.control), *args]
-
-    def run(self, *args):
-        return subprocess.run(self.command(*args), capture_output=True, text=True, check=False)
-
-    def cli(self, *args):
-        done = self.run(*args)
-        assert done.returncode == 0, \
-            f"sojourn {' '.join(args)}: {done.stderr or done.stdout}\n{self.tail()}"
-        return done.stdout
-
-    def ask(self, what):
-        return json.loads(self.cli(what, "--json"))
-
     def tail(self):
         return f"--- sojournd {self.name}\n{self.log()}"
 

@@ -12,15 +12,14 @@ Python's hmac, from the number that the hello announces (doc/protocol.md).
 import hashlib
 import hmac
 import shutil
-import signal
 import socket
 import struct
 import subprocess
-import time
 
 import pytest
 
 from conftest import Daemon, ns_exec, ping, sh, wait_for
+from dissect import Capture
 
 TERM, SERV = "sj-i-term", "sj-i-serv"
 OUTER = {4: ("10.8.0.2", "10.8.0.1"), 6: ("fd08::2", "fd08::1")}
@@ -101,29 +100,22 @@ def pair(ready):
 def capture(where, outer, encapsulation, esn):
     """Registration, a few pings of both families, the end: everything on the wire."""
     pcap = where / f"{outer}-{encapsulation}-{esn}.pcap"
-    dump = subprocess.Popen(
-        ["ip", "netns", "exec", SERV, "tcpdump", "-i", "sj-i0", "-U", "--immediate-mode", "-w",
-         str(pcap), "-Z", "root"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
     daemons = []
-    try:
-        wait_for("tcpdump's start", lambda: pcap.exists() and pcap.stat().st_size >= 24)
-        for ns, role in ((SERV, "home-server"), (TERM, "terminal")):
-            daemons.append(Daemon(ns, f"{role}-{outer}-{encapsulation}-{esn}",
-                                  config(role, outer, encapsulation, esn), where))
-        for home, agent in zip(HOMES, AGENTS):
-            try:
-                wait_for(f"a ping of {agent}",
-                         lambda: ping(TERM, home, agent).returncode == 0)
-            except AssertionError as e:
-                raise AssertionError(f"{e}\n" + "".join(d.log() for d in daemons))
-            assert ping(TERM, home, agent, size=1000, count=3).returncode == 0
-    finally:
-        for daemon in reversed(daemons):
-            daemon.stop()
-        time.sleep(0.3)
-        dump.send_signal(signal.SIGINT)
-        dump.wait()
+    with Capture(SERV, "sj-i0", pcap, "ip or ip6"):
+        try:
+            for ns, role in ((SERV, "home-server"), (TERM, "terminal")):
+                daemons.append(Daemon(ns, f"{role}-{outer}-{encapsulation}-{esn}",
+                                      config(role, outer, encapsulation, esn), where))
+            for home, agent in zip(HOMES, AGENTS):
+                try:
+                    wait_for(f"a ping of {agent}",
+                             lambda: ping(TERM, home, agent).returncode == 0)
+                except AssertionError as e:
+                    raise AssertionError(f"{e}\n" + "".join(d.log() for d in daemons))
+                assert ping(TERM, home, agent, size=1000, count=3).returncode == 0
+        finally:
+            for daemon in reversed(daemons):
+                daemon.stop()
     return pcap
 
 

@@ -513,11 +513,12 @@ static int set_up(void **state)
 {
 	(void)state;
 	return mkdtemp(directory) &&
-		       netns_do("ip link set lo up && ip link add left type veth peer name "
+		       netns_do("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad && "
+				"ip link set lo up && ip link add left type veth peer name "
 				"right && ip link set left up && ip link set right up && "
 				"ip addr add 10.2.0.5/24 dev left && "
 				"ip route add default via 10.2.0.1 dev left && "
-				"echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter && sleep 2")
+				"echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter")
 		   ? 0
 		   : -1;
 }

@@ -29,6 +29,7 @@
 
 #define PORT 5000
 #define SENT (8u << 20)
+#define WAYS 4
 
 struct side {
 	struct pktio *io;
@@ -37,6 +38,8 @@ struct side {
 	struct peer peer;
 	struct sa *in, *out;
 	int sock;
+	struct replay *windows[WAYS]; /* of all its connections: its thread may still look */
+	unsigned window_count;
 };
 
 static struct side sides[2];
@@ -143,7 +146,7 @@ static void connect_side(int i, const char *const outer[2], bool udp)
 	struct endpoint at[2] = {{addr(outer[0]), udp ? 4500 : 0},
 				 {addr(outer[1]), udp ? 4500 : 0}};
 	atomic_store(&s->peer.space.next, 1);
-	s->peer.space.replay = replay_new(4096);
+	s->peer.space.replay = s->windows[s->window_count++] = replay_new(4096);
 	replay_reset(s->peer.space.replay, 0, true);
 	s->out = make_sa(i, i, udp);
 	s->in = make_sa(i, !i, udp);
@@ -245,6 +248,8 @@ static int tear_down(void **state)
 		rcu_barrier();
 		pktio_free(sides[i].io);
 		sadb_free(sides[i].db);
+		for (unsigned n = 0; n < sides[i].window_count; n++)
+			replay_free(sides[i].windows[n]);
 	}
 	return 0;
 }
@@ -310,14 +315,9 @@ static void test_tcp(void **state)
 	assert_int_equal(after.drops[DROP_TUN_FAILED], before.drops[DROP_TUN_FAILED]);
 	for (int i = 0; i < 2; i++)
 		disconnect_side(i);
-	rcu_barrier();
-	usleep(20000); /* the packet threads do what fwd_retire asked */
-	rcu_barrier();
-	for (int i = 0; i < 2; i++)
-		replay_free(sides[i].peer.space.replay);
 }
 
-static struct way ways[] = {
+static struct way ways[WAYS] = {
     {{"127.0.0.1", "127.0.0.5"}, true},
     {{"fd00::1", "fd00::5"}, true},
     {{"127.0.0.1", "127.0.0.5"}, false},
