@@ -67,7 +67,10 @@ class Capture:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, where[3])
 
                 def written():
-                    sock.sendto(self.marker, where)
+                    try:
+                        sock.sendto(self.marker, where)
+                    except OSError:     # the link is so new that it has no IPv6 yet
+                        return False
                     return self.marker in self.path.read_bytes()
                 wait_for("all packets in the capture", written, every=0.02)
         finally:
