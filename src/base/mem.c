@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void mem_wipe(void *p, size_t len)
 {
@@ -23,12 +24,20 @@ void mem_wipe(void *p, size_t len)
 
 bool mem_equal(const void *a, const void *b, size_t len)
 {
-	const volatile uint8_t *x = a;
-	const volatile uint8_t *y = b;
-	uint8_t diff = 0;
+	const uint8_t *x = a, *y = b;
+	uint64_t diff = 0, p, q;
 
-	for (size_t i = 0; i < len; i++)
-		diff = (uint8_t)(diff | (x[i] ^ y[i]));
+	for (; len >= sizeof(p); x += sizeof(p), y += sizeof(p), len -= sizeof(p)) {
+		memcpy(&p, x, sizeof(p));
+		memcpy(&q, y, sizeof(q));
+		diff |= p ^ q;
+		/* The compiler must not end the loop as soon as it knows. */
+		__asm__ volatile("" : "+r"(diff));
+	}
+	for (size_t i = 0; i < len; i++) {
+		diff |= (uint64_t)(x[i] ^ y[i]);
+		__asm__ volatile("" : "+r"(diff));
+	}
 	return diff == 0;
 }
 
@@ -44,6 +53,21 @@ void *mem_zalloc(size_t len)
 	if (!p)
 		mem_out(len);
 	return p;
+}
+
+void *mem_map(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		mem_out(len);
+	(void)madvise(p, len, MADV_DONTDUMP);
+	return p;
+}
+
+void mem_unmap(void *p, size_t len)
+{
+	if (p)
+		munmap(p, len);
 }
 
 char *mem_strdup(const char *s)

@@ -13,6 +13,10 @@ void mem_wipe(void *p, size_t len);
 bool mem_equal(const void *a, const void *b, size_t len);
 /* Zeroed; ends the process with a message when memory is out (control side only). */
 void *mem_zalloc(size_t len) __attribute__((returns_nonnull, malloc));
+/* Zeroed pages of their own, which take no memory until they are written, and of which none comes
+ * into a core dump.  Ends the process as mem_zalloc does. */
+void *mem_map(size_t len) __attribute__((returns_nonnull));
+void mem_unmap(void *p, size_t len); /* NULL allowed */
 char *mem_strdup(const char *s) __attribute__((returns_nonnull, malloc));
 
 static inline void mem_cleanup_free(void *p)

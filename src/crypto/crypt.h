@@ -2,9 +2,10 @@
 /*
  * Sealing and opening ESP packets, in batches.
  *
- * A struct crypt is one direction's key schedule for one SA.  It holds library state that is
- * changed by use: one thread uses it at a time.  That state is made with the first packet; nothing
- * is allocated for those after it.
+ * A struct crypt is one direction's key of one SA: it never changes, and any thread may use it.  A
+ * struct crypt_worker is what one thread needs to use keys: the library's state, and a table of key
+ * schedules that is bounded however many SAs there are.  Sealing and opening allocate nothing where
+ * intel-ipsec-mb does them; OpenSSL allocates when a key takes the place of another algorithm's.
  *
  * Packets are whole ESP packets in place: SPI, sequence, room for the IV, payload with
  * padding and trailer, room for the ICV.  RFC 4303 (3.3.2, ESN 2.2.1), RFC 3602, RFC 4106,
@@ -31,17 +32,33 @@ size_t crypt_key_len(const struct alg *encr, const struct alg *integ);
  * library refuses.  The key is copied; the caller wipes its own. */
 struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const uint8_t *key,
 			size_t key_len, enum crypt_direction direction, struct err *err);
-void crypt_free(struct crypt *c); /* wipes; NULL allowed */
+/* Wipes; NULL allowed.  Workers that used it forget it first (crypt_worker_forget). */
+void crypt_free(struct crypt *c);
 
-/* What the library needs for packets is made with the first one.  This takes it away, from any
- * thread; the next packet makes it again.  NULL: there is none.  It may be in use by the thread of
- * the packets until that has left the call it was in: crypt_schedule_free is for then. */
-struct crypt_schedule;
-struct crypt_schedule *crypt_rest(struct crypt *c) __attribute__((warn_unused_result));
-void crypt_schedule_free(struct crypt_schedule *s); /* NULL allowed */
+/* Whose code does it: ipsec-mb where it was built in and the processor has AES instructions,
+ * OpenSSL everywhere. */
+enum crypt_library { CRYPT_LIBRARY_BEST, CRYPT_LIBRARY_OPENSSL, CRYPT_LIBRARY_IPSEC_MB };
+
+/* May be asked of crypt_worker_new here. */
+bool crypt_library_usable(enum crypt_library library);
+
+struct crypt_worker;
+
+#define CRYPT_SCHEDULES                                                                            \
+	4096 /* that a worker keeps unless told otherwise: 4.3 MiB when all used                   \
+	      */
+
+/* schedules: a power of two; 0: CRYPT_SCHEDULES.  NULL with err: the library is not usable here. */
+struct crypt_worker *crypt_worker_new(enum crypt_library library, unsigned schedules,
+				      struct err *err);
+void crypt_worker_free(struct crypt_worker *w); /* wipes; NULL allowed */
+/* "intel-ipsec-mb 1.3.0, AVX-512" or "OpenSSL 3.0.17": what does AES-GCM. */
+const char *crypt_worker_library(const struct crypt_worker *w);
+/* Wipes what the worker made of this key.  Of the worker's thread. */
+void crypt_worker_forget(struct crypt_worker *w, const struct crypt *c);
 
 struct crypt_op {
-	struct crypt *crypt;
+	const struct crypt *crypt;
 	uint8_t *esp;	 /* the packet, from its SPI */
 	uint32_t len;	 /* to the end of the ICV */
 	uint32_t seq_hi; /* high half of the sequence number, used when esn */
@@ -50,11 +67,12 @@ struct crypt_op {
 };
 
 /* Fills in IVs and ICVs and encrypts.  CBC's IVs are unpredictable; AEAD's are the 64-bit
- * sequence number, which never repeats under one key (seq_hi 0 when not esn). */
-void crypt_seal(struct crypt_op *ops, size_t n);
+ * sequence number, which never repeats under one key (seq_hi 0 when not esn).  Neighbours under
+ * one key are sealed together. */
+void crypt_seal(struct crypt_worker *w, struct crypt_op *ops, size_t n);
 
 /* Verifies, then decrypts in place; a packet whose ICV is wrong is left as it was (an AEAD's
  * bytes may be garbage) with ok = false.  Also false: too short, not a multiple of the block. */
-void crypt_open(struct crypt_op *ops, size_t n);
+void crypt_open(struct crypt_worker *w, struct crypt_op *ops, size_t n);
 
 #endif

@@ -68,9 +68,10 @@ static int read_common(struct config_reading *r, cfg_t *root)
 	    CONFIG_NUMBER(config, port, "port", 1, UINT16_MAX),
 	};
 	static const char *const dfs[] = {"copy", "set", "clear", NULL};
+	static const char *const libraries[] = {"best", "openssl", "ipsec-mb", NULL};
 	static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 	struct config *c = r->cfg;
-	unsigned df = FWD_DF_SET, level = LOG_LEVEL_INFO;
+	unsigned df = FWD_DF_SET, library = CRYPT_LIBRARY_BEST, level = LOG_LEVEL_INFO;
 
 	c->mtu = 1500;
 	c->offload = true;
@@ -85,9 +86,11 @@ static int read_common(struct config_reading *r, cfg_t *root)
 	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
 	    config_field_bool(r, root, "offload", &c->offload) < 0 ||
 	    config_field_word(r, root, "df", dfs, &df) < 0 ||
+	    config_field_word(r, root, "packet-crypto", libraries, &library) < 0 ||
 	    config_field_word(r, root, "log-level", levels, &level) < 0)
 		return -1;
 	c->df = (enum fwd_df)df;
+	c->library = (enum crypt_library)library;
 	c->log_level = (enum log_level)level;
 	const struct config_item *i = config_field(root, "table");
 	if (i && (c->table >= 253 && c->table <= 255))

@@ -170,18 +170,19 @@ struct config {
 	char *path;
 	enum config_role role;
 	/* common */
-	char user[32];		/* of the node process; default "nobody" */
-	char root[128];		/* it is confined to; default an empty directory made at start */
-	char tun[IF_NAMESIZE];	/* default "sojourn0" */
-	uint32_t mtu;		/* of outer packets; default 1500 */
-	bool offload;		/* default yes */
-	enum fwd_df df;		/* default set */
-	char *control;		/* socket path; default /run/sojourn/control */
-	uint32_t control_mode;	/* default 0660 */
-	char control_group[32]; /* default "": root */
-	uint32_t mark;		/* of our own packets; default 0x534a */
-	uint32_t table;		/* routing table; default 434 */
-	uint16_t port;		/* UDP encapsulation, local; default 4500 */
+	char user[32];	       /* of the node process; default "nobody" */
+	char root[128];	       /* it is confined to; default an empty directory made at start */
+	char tun[IF_NAMESIZE]; /* default "sojourn0" */
+	uint32_t mtu;	       /* of outer packets; default 1500 */
+	bool offload;	       /* default yes */
+	enum fwd_df df;	       /* default set */
+	enum crypt_library library; /* default best */
+	char *control;		    /* socket path; default /run/sojourn/control */
+	uint32_t control_mode;	    /* default 0660 */
+	char control_group[32];	    /* default "": root */
+	uint32_t mark;		    /* of our own packets; default 0x534a */
+	uint32_t table;		    /* routing table; default 434 */
+	uint16_t port;		    /* UDP encapsulation, local; default 4500 */
 	enum log_level log_level;
 	uint8_t
 	    home_agent_count; /* inner addresses of the home server; 0: told by IKE (terminal) */

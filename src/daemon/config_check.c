@@ -308,6 +308,7 @@ const char *config_fixed_difference(const struct config *a, const struct config 
 	    {a->mtu != b->mtu, "mtu"},
 	    {a->offload != b->offload, "offload"},
 	    {a->df != b->df, "df"},
+	    {a->library != b->library, "packet-crypto"},
 	    {strcmp(a->control, b->control) != 0, "control"},
 	    {a->control_mode != b->control_mode, "control-mode"},
 	    {strcmp(a->control_group, b->control_group) != 0, "control-group"},

@@ -28,7 +28,6 @@
 #define SWEEP_PARTS   20
 #define SWEEP_LEAST   64 /* connections at a time */
 #define MTU_FORGET_US (600ull * USEC_PER_SEC)
-#define REST_US	      (60ull * USEC_PER_SEC) /* of an SA without packets */
 #define MTU_LEAST4    552
 #define MTU_LEAST6    1280
 
@@ -234,17 +233,8 @@ static void events_ready(void *ctx, bool readable, bool writable)
 
 /* --- time */
 
-static void sa_rest_after(struct sa *sa, usec_t now)
-{
-	usec_t last = atomic_load_explicit(&sa->last_us, memory_order_relaxed);
-	if (last < now && now - last > REST_US)
-		sa_rest(sa);
-}
-
 static void sweep_conn(struct node *n, struct conn *c, usec_t now)
 {
-	sa_rest_after(c->in, now);
-	sa_rest_after(c->out, now);
 	if (c->state == CONN_EXPIRED)
 		return;
 	if (c->expires_us <= now) {
@@ -459,6 +449,7 @@ static int node_build(struct node *n, const struct net_start *start, struct err 
 				.io = pktio_ops(n->pktio),
 				.df = n->cfg->df,
 				.offload = n->cfg->offload,
+				.library = n->cfg->library,
 				.ike = n->cfg->ike != NULL};
 	for (unsigned i = 0; i < n->cfg->home_agent_count; i++) {
 		const struct addr *a = &n->cfg->home_agents[i];

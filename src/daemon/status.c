@@ -175,11 +175,11 @@ json_t *status_node(struct node *n)
 	json_t *agents = json_array();
 	for (unsigned i = 0; i < n->cfg->home_agent_count; i++)
 		json_array_append_new(agents, status_addr(&n->cfg->home_agents[i]));
-	json_t *o = json_pack("{s:s,s:s,s:i,s:f,s:o,s:o,s:o,s:s}", "version", SOJOURN_VERSION,
-			      "role", n->cfg->role == ROLE_TERMINAL ? "terminal" : "home-server",
-			      "pid", (int)getpid(), "uptime_s",
-			      ms_since(n->start_us, clock_now_us()) / 1000.0, "connections", states,
-			      "active", active, "home_agents", agents, "crypto", "openssl");
+	json_t *o = json_pack(
+	    "{s:s,s:s,s:i,s:f,s:o,s:o,s:o,s:s}", "version", SOJOURN_VERSION, "role",
+	    n->cfg->role == ROLE_TERMINAL ? "terminal" : "home-server", "pid", (int)getpid(),
+	    "uptime_s", ms_since(n->start_us, clock_now_us()) / 1000.0, "connections", states,
+	    "active", active, "home_agents", agents, "crypto", fwd_library(n->fwd));
 	json_object_set_new(o, "tun",
 			    json_pack("{s:s,s:i}", "name", n->cfg->tun, "mtu", (int)n->tun_mtu));
 	n->role->status(n, o);

@@ -18,8 +18,12 @@ struct fwd *fwd_new(const struct fwd_config *cfg, struct err *err)
 		err_set(err, "forward: the configuration of the packet path is incomplete");
 		return NULL;
 	}
+	struct crypt_worker *crypt = crypt_worker_new(cfg->library, 0, err);
+	if (!crypt)
+		return NULL;
 	struct fwd *f = mem_zalloc(sizeof(*f));
 	f->cfg = *cfg;
+	f->crypt = crypt;
 	f->later_end = &f->later;
 	f->fib = fib_new();
 	f->commands = ring_new(sizeof(struct fwd_command), FWD_COMMANDS_MAX);
@@ -54,6 +58,7 @@ void fwd_free(struct fwd *f)
 	ring_free(f->events);
 	ikebox_clear(&f->ike);
 	fib_free(f->fib);
+	crypt_worker_free(f->crypt);
 	free(f);
 }
 
@@ -90,6 +95,7 @@ static struct fwd_command *command_slot(struct fwd *f, enum fwd_command_kind kin
 	while ((c = ring_slot(f->commands)) != NULL && f->later) {
 		struct fwd_later *l = f->later;
 		c->kind = FWD_CMD_AFTER;
+		c->sa = l->sa;
 		c->fn = l->fn;
 		c->arg = l->arg;
 		c->len = 0;
@@ -101,6 +107,7 @@ static struct fwd_command *command_slot(struct fwd *f, enum fwd_command_kind kin
 	}
 	if (c) {
 		c->kind = kind;
+		c->sa = NULL;
 		c->has_path = false;
 		c->hello_epoch = 0;
 		c->aside = false;
@@ -175,10 +182,11 @@ bool fwd_reset_window(struct fwd *f, struct space *space, uint64_t top)
 	return true;
 }
 
-void fwd_after(struct fwd *f, void (*fn)(void *arg), void *arg)
+static void after(struct fwd *f, struct sa *sa, void (*fn)(void *arg), void *arg)
 {
 	struct fwd_command *c = command_slot(f, FWD_CMD_AFTER);
 	if (c) {
+		c->sa = sa;
 		c->fn = fn;
 		c->arg = arg;
 		command_push(f);
@@ -186,10 +194,16 @@ void fwd_after(struct fwd *f, void (*fn)(void *arg), void *arg)
 	}
 	/* It must not be lost: it goes with the next command, or when the whole ends. */
 	struct fwd_later *l = mem_zalloc(sizeof(*l));
+	l->sa = sa;
 	l->fn = fn;
 	l->arg = arg;
 	*f->later_end = l;
 	f->later_end = &l->next;
+}
+
+void fwd_after(struct fwd *f, void (*fn)(void *arg), void *arg)
+{
+	after(f, NULL, fn, arg);
 }
 
 static void retire_sa(void *arg)
@@ -199,7 +213,7 @@ static void retire_sa(void *arg)
 
 void fwd_retire(struct fwd *f, struct sa *sa)
 {
-	fwd_after(f, retire_sa, sa);
+	after(f, sa, retire_sa, sa);
 }
 
 void fwd_run_commands(struct fwd *f, usec_t now_us)
@@ -221,6 +235,8 @@ void fwd_run_commands(struct fwd *f, usec_t now_us)
 		case FWD_CMD_AFTER:
 			/* Sends that wait still name their SAs. */
 			out_flush(f, now_us);
+			if (c->sa)
+				crypt_worker_forget(f->crypt, c->sa->crypt);
 			c->fn(c->arg);
 			break;
 		}
@@ -340,6 +356,11 @@ void fwd_count_packet(struct fwd *f, struct sa *sa, bool outbound, uint32_t inne
 		 !atomic_load_explicit(&sa->soft_told, memory_order_relaxed) &&
 		 lifetime_event(f, sa, outbound, FWD_EV_SOFT_LIFETIME, now_us))
 		atomic_store_explicit(&sa->soft_told, true, memory_order_relaxed);
+}
+
+const char *fwd_library(const struct fwd *f)
+{
+	return crypt_worker_library(f->crypt);
 }
 
 void fwd_counters(const struct fwd *f, struct fwd_counters *out)

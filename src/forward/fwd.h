@@ -88,6 +88,7 @@ struct fwd_config {
 	struct addr own[8];
 	uint8_t own_count;
 	bool ike; /* somebody takes IKE messages (fwd_ike_next) */
+	enum crypt_library library;
 };
 
 struct fwd;
@@ -123,7 +124,8 @@ bool fwd_keepalive(struct fwd *f, const struct path *path);
 /* The peer's numbers continue from a hello: resets the replay window (done by the packet
  * thread, in order with what follows). */
 bool fwd_reset_window(struct fwd *f, struct space *space, uint64_t top);
-/* Frees sa by rcu once commands that name it are done.  It must be unpublished. */
+/* Frees sa by rcu once commands that name it are done, and its key schedule at once.  It must be
+ * unpublished. */
 void fwd_retire(struct fwd *f, struct sa *sa);
 
 /* Calls fn(arg) in the packet thread once all commands given before are done (then, typically,
@@ -173,6 +175,9 @@ struct fwd_ike {
  * The wake-up is that of events. */
 struct fwd_ike *fwd_ike_next(struct fwd *f);
 void fwd_ike_done(struct fwd *f);
+
+/* What seals and opens: crypt_worker_library. */
+const char *fwd_library(const struct fwd *f);
 
 struct fwd_counters {
 	uint64_t drops[DROP_COUNT];

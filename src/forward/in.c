@@ -221,7 +221,7 @@ static void open_packets(struct fwd *f, usec_t now_us)
 {
 	struct fwd_in *in = &f->in;
 	unsigned again = 0;
-	crypt_open(in->ops, in->count);
+	crypt_open(f->crypt, in->ops, in->count);
 	for (unsigned i = 0; i < in->count; i++) {
 		if (in->ops[i].ok || !in->packets[i].may_hello ||
 		    !fwd_limit_ok(&in->second_tries, now_us, SECOND_TRIES_PER_SEC))
@@ -237,7 +237,7 @@ static void open_packets(struct fwd *f, usec_t now_us)
 	}
 	if (again == 0)
 		return;
-	crypt_open(in->again, again);
+	crypt_open(f->crypt, in->again, again);
 	for (unsigned i = 0; i < again; i++)
 		in->ops[in->again_of[i]].ok = in->again[i].ok;
 }

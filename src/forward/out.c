@@ -113,7 +113,7 @@ void out_flush(struct fwd *f, usec_t now_us)
 	struct fwd_out *o = &f->out;
 	if (o->count == 0)
 		return;
-	crypt_seal(o->ops, o->count);
+	crypt_seal(f->crypt, o->ops, o->count);
 	unsigned n = make_sends(f);
 	int sent = n ? f->cfg.io.send(f->cfg.io.ctx, o->sends, (int)n) : 0;
 	fwd_add(&f->stats.out_sends, (uint64_t)(sent > 0 ? sent : 0));

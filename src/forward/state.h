@@ -33,7 +33,7 @@ enum fwd_command_kind { FWD_CMD_INJECT, FWD_CMD_KEEPALIVE, FWD_CMD_RESET_WINDOW,
 
 struct fwd_command {
 	enum fwd_command_kind kind;
-	struct sa *sa;
+	struct sa *sa; /* INJECT; AFTER: it is retired by this */
 	struct space *space;
 	uint64_t top;
 	uint32_t hello_epoch;
@@ -49,6 +49,7 @@ struct fwd_command {
 
 /* fwd_after() that found the ring full; control's. */
 struct fwd_later {
+	struct sa *sa;
 	void (*fn)(void *arg);
 	void *arg;
 	struct fwd_later *next;
@@ -113,6 +114,7 @@ struct fwd_stats { /* written by the packet thread, read by control */
 
 struct fwd {
 	struct fwd_config cfg;
+	struct crypt_worker *crypt;
 	struct fib *fib;
 	struct ring *commands, *events;
 	struct ikebox ike;

@@ -95,28 +95,6 @@ void sa_free_later(struct sa *sa)
 		call_rcu(&sa->rcu, sa_free_rcu);
 }
 
-struct resting {
-	struct crypt_schedule *schedule;
-	struct rcu_head rcu;
-};
-
-static void resting_free_rcu(struct rcu_head *head)
-{
-	struct resting *r = caa_container_of(head, struct resting, rcu);
-	crypt_schedule_free(r->schedule);
-	free(r);
-}
-
-void sa_rest(struct sa *sa)
-{
-	struct crypt_schedule *s = crypt_rest(sa->crypt);
-	if (!s)
-		return;
-	struct resting *r = mem_zalloc(sizeof(*r));
-	r->schedule = s;
-	call_rcu(&r->rcu, resting_free_rcu);
-}
-
 static void path_free_rcu(struct rcu_head *head)
 {
 	free(caa_container_of(head, struct path, rcu));

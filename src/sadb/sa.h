@@ -136,9 +136,6 @@ struct sa_config {
 struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err);
 void sa_free(struct sa *sa);	   /* at once: never published, or after a grace period */
 void sa_free_later(struct sa *sa); /* by rcu */
-/* Control: nothing has come or gone for a while; what the library keeps for packets is freed by
- * rcu, and made again by the next one. */
-void sa_rest(struct sa *sa);
 /* Replaces sa->path; the old one is freed by rcu.  path is taken; NULL allowed. */
 void sa_set_path(struct sa *sa, struct path *path);
 /* The path of another SA, if it has one; before sa is published. */

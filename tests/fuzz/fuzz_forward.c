@@ -27,6 +27,7 @@ enum { SPI_ESN = 0x101, SPI_PLAIN = 0x102, SPI_OUT = 0x103, PACKETS_MAX = 32 };
 static struct fwd *fwd;
 static struct peer peer;
 static struct sa *in_esn, *in_plain, *out[2], *sealer;
+static struct crypt_worker *sealing;
 static struct path *paths[2];
 static usec_t now = USEC_PER_SEC;
 
@@ -171,6 +172,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	in_esn = make_sa(SPI_ESN, true, CRYPT_OPEN);
 	in_plain = make_sa(SPI_PLAIN, false, CRYPT_OPEN);
 	sealer = make_sa(SPI_PLAIN, false, CRYPT_SEAL);
+	sealing = crypt_worker_new(CRYPT_LIBRARY_OPENSSL, 1, &err);
+	if (!sealing)
+		abort();
 	if (sadb_add(db, in_esn) != 0 || sadb_add(db, in_plain) != 0)
 		abort();
 	for (int i = 0; i < 2; i++) {
@@ -185,6 +189,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	    .offload = true,
 	    .own_count = 2,
 	    .ike = true,
+	    .library = CRYPT_LIBRARY_OPENSSL, /* whose code the sanitizers see */
 	};
 	if (addr_parse("10.0.0.1", &c.own[0]) != 0 || addr_parse("fd00::1", &c.own[1]) != 0)
 		abort();
@@ -265,7 +270,7 @@ static void add_sealed(struct reader *r)
 		size_t tail = esp_write_trailer(p + ESP_HEADER_LEN, len, 4, next_header);
 		struct crypt_op op = {.crypt = sealer->crypt, .esp = p};
 		op.len = (uint32_t)(ESP_HEADER_LEN + len + tail + sealer->icv_len);
-		crypt_seal(&op, 1);
+		crypt_seal(sealing, &op, 1);
 		assert(op.ok);
 		inputs[input_count++] = (struct input){.data = p, .len = op.len};
 	}

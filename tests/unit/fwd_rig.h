@@ -567,7 +567,9 @@ static RIG_UNUSED void rig_seal_raw(struct rig *r, int from, unsigned sa, uint8_
 	    .seq_hi = (uint32_t)(number >> 32),
 	    .esn = s->esn,
 	};
-	crypt_seal(&op, 1);
+	struct crypt_worker *worker = crypt_worker_new(CRYPT_LIBRARY_OPENSSL, 1, NULL);
+	crypt_seal(worker, &op, 1);
+	crypt_worker_free(worker);
 	assert_true(op.ok);
 	*out =
 	    (struct rig_packet){.data = esp, .len = (uint32_t)len, .src = rig_outer(r, from, sa)};

@@ -177,6 +177,7 @@ static const struct bad bad_values[] = {
     {TERMINAL "mark = 0x100000000\n" WIFI, 6, "mark is out of range"},
     {TERMINAL "table = 254\n" WIFI, 6, "the system's own"},
     {TERMINAL "offload = maybe\n" WIFI, 6, "neither yes nor no"},
+    {TERMINAL "packet-crypto = gnutls\n" WIFI, 6, "packet-crypto"},
     {TERMINAL "df = keep\n" WIFI, 6, "write copy, set or clear"},
     {TERMINAL "df = 0x" KEY32 "\n" WIFI, 6, "df = is unknown; write copy"},
     {TERMINAL "log-level = loud\n" WIFI, 6, "write error, warning, info or debug"},
@@ -448,7 +449,8 @@ static void test_terminal_full(void **state)
 	    "prefix = { \"10.9.0.0/24\", \"fd09::/64\" } home-agent = { \"10.1.0.1\", \"fd00::1\" "
 	    "}\n"
 	    "registration-spi = 0x1000 registration-key = \"" KEY32 "\" lifetime = 300\n"
-	    "user = sojourn root = /var/empty tun = tun9 mtu = 1400 offload = no df = copy\n"
+	    "user = sojourn root = /var/empty tun = tun9 mtu = 1400 offload = no df = copy "
+	    "packet-crypto = openssl\n"
 	    "control = /tmp/c control-mode = 0600 control-group = staff mark = 7 table = 99\n"
 	    "port = 14500 log-level = debug probe-idle = 500 probe-spare = 5000 initial-rto = 100\n"
 	    "replay-window = 65536 routes = { \"10.0.0.0/8\" }\n"
@@ -475,6 +477,7 @@ static void test_terminal_full(void **state)
 	assert_string_equal(c->root, "/var/empty");
 	assert_string_equal(c->tun, "tun9");
 	assert_false(c->offload);
+	assert_int_equal(c->library, CRYPT_LIBRARY_OPENSSL);
 	assert_int_equal(c->df, FWD_DF_COPY);
 	assert_int_equal(c->control_mode, 0600);
 	assert_string_equal(c->control_group, "staff");
@@ -725,6 +728,7 @@ static void test_terminal_equal(void **state)
 	check_terminal("name = x root = /r", true, "root");
 	check_terminal("name = x df = copy", true, "df");
 	check_terminal("name = x offload = no", true, "offload");
+	check_terminal("name = x packet-crypto = openssl", true, "packet-crypto");
 }
 
 int main(void)

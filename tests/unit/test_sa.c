@@ -155,11 +155,13 @@ static void test_sa_directions_fit(void **state)
 	assert_int_equal(in->icv_len, 16);
 	uint8_t esp[8 + 8 + 8 + 16] = {0, 0, 2, 188, 0, 0, 0, 1};
 	struct crypt_op op = {.crypt = out->crypt, .esp = esp, .len = sizeof(esp)};
-	crypt_seal(&op, 1);
+	struct crypt_worker *worker = crypt_worker_new(CRYPT_LIBRARY_BEST, 1, NULL);
+	crypt_seal(worker, &op, 1);
 	assert_true(op.ok);
 	op.crypt = in->crypt;
-	crypt_open(&op, 1);
+	crypt_open(worker, &op, 1);
 	assert_true(op.ok);
+	crypt_worker_free(worker);
 	sa_free(in);
 	sa_free(out);
 }
@@ -345,50 +347,6 @@ static void test_sadb_changes_under_a_reader(void **state)
 	rcu_barrier();
 }
 
-struct sealing {
-	struct sa *sa;
-	_Atomic bool stop;
-	_Atomic uint64_t sealed, failed;
-};
-
-static void *seal_all_the_time(void *ctx)
-{
-	struct sealing *s = ctx;
-	uint8_t esp[8 + 8 + 32 + 16] = {0};
-	rcu_register_thread();
-	while (!atomic_load(&s->stop)) {
-		struct crypt_op op = {.crypt = s->sa->crypt, .esp = esp, .len = sizeof(esp)};
-		crypt_seal(&op, 1);
-		atomic_fetch_add(op.ok ? &s->sealed : &s->failed, 1);
-		rcu_quiescent_state();
-	}
-	rcu_unregister_thread();
-	return NULL;
-}
-
-static void test_rests_under_a_sealer(void **state)
-{
-	(void)state;
-	struct sa_config cfg = config_of(256, "aes128-gcm", NULL, NULL);
-	struct sealing s = {.sa = must_new(&cfg, CRYPT_SEAL)};
-	pthread_t thread;
-	assert_int_equal(pthread_create(&thread, NULL, seal_all_the_time, &s), 0);
-	for (unsigned i = 0; i < 500 || atomic_load(&s.sealed) < 500; i++) {
-		sa_rest(s.sa);
-		rcu_quiescent_state();
-	}
-	atomic_store(&s.stop, true);
-	rcu_thread_offline();
-	pthread_join(thread, NULL);
-	rcu_thread_online();
-	assert_int_equal(s.failed, 0);
-	sa_rest(s.sa);
-	sa_rest(s.sa); /* there is nothing to be had any more */
-	sa_free(s.sa);
-	rcu_quiescent_state();
-	rcu_barrier();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,7 +360,6 @@ int main(void)
 	    cmocka_unit_test(test_inner_mtu),
 	    cmocka_unit_test(test_sadb),
 	    cmocka_unit_test(test_sadb_changes_under_a_reader),
-	    cmocka_unit_test(test_rests_under_a_sealer),
 	};
 	rcu_register_thread();
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
