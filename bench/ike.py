@@ -26,7 +26,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from throughput import ROOT, sh, wait_for
+from lab import ROOT, sh, wait_for
 
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"
 TERMINALS = "10.64.0.0/14"  # where they are

@@ -1,312 +1,193 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""One TCP flow each way between two network namespaces, over Sojourn, over strongSwan's
-userspace IPsec, and over the bare veth pair as the limit, in one run.
+"""How much goes through a tunnel: Sojourn, the same without cryptography, and three others.
 
-Both tunnels: ESP tunnel mode in UDP, AES-128-CBC with HMAC-SHA-256-128, IPv4 in IPv4, packets
-handled by a process (strongSwan: charon with the kernel-libipsec plugin and OpenSSL's
-ciphers).  Each figure is the median of several iperf3 runs, in gigabits per second of TCP
-payload; the three are measured in turn, so that a disturbance hits all of them.
+Each subject has two namespaces with a veth pair, both ends on this machine (see peers.py).  All
+run at once, but are measured in turn, so that a disturbance hits all of them; each figure is the
+median of several runs.
 
-    sudo ./run bench throughput [--json FILE] [--seconds N] [--runs N]
+    tcp1, tcp4      iperf3, one and four flows: Gbit/s of TCP payload
+    udp1400, udp64  single datagrams, IP packets of 1,400 and 64 octets: the highest rate with
+                    under 0.5 % loss, Gbit/s of inner IP packets
+    up, down        from the terminal to the server, and back
+    CPU             seconds of both sides' daemons, per GiB of the same octets
+
+    sudo ./run bench throughput [--json FILE] [--seconds N] [--runs N] [--only SUBJECT..]
+                                [--rows ROW..] [--build DIR] [-v]
 """
 import argparse
 import contextlib
 import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-OUTER = {"terminal": "192.0.2.2", "server": "192.0.2.1"}
-INNER = {  # what the flows talk to
-    "limit_veth": OUTER,
-    "strongswan": {"terminal": "10.71.0.2", "server": "10.71.0.1"},
-    "sojourn": {"terminal": "10.72.0.2", "server": "10.72.0.1"},
-}
-KEYS = {"up": ("0x00001001", "0x" + "11" * 48), "down": ("0x00001002", "0x" + "22" * 48)}
+import peers
+import traffic
+from lab import ROOT, Lab
+
+DEFAULT = ["sojourn", "limit_null", "wireguard_go", "strongswan", "openvpn"]
+OTHERS = ["wireguard_go", "strongswan", "openvpn"]
+ROWS = [f"{kind}-{way}" for kind in ("tcp1", "tcp4", "udp1400", "udp64") for way in ("up", "down")]
+# What Sojourn is to reach: (rows, of what, how many times it at least).
+BOUNDS = [("tcp1", "limit_null", 0.70), ("tcp1", "strongswan", 12), ("tcp1", "openvpn", 7),
+          ("udp1400", "best peer", 3)]
+CPU_MAX = 2.0           # s per GiB, tcp1
 
 
-def sh(*args, check=True, **kw):
-    done = subprocess.run(args, text=True, capture_output=True, **kw)
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+class Figures:
+    """What was measured: of each row and subject the runs."""
+
+    def __init__(self, rows, subjects):
+        self.subjects = subjects
+        self.runs = {row: {s: [] for s in subjects} for row in rows}
+
+    def median(self, row, subject, what="gbit_s"):
+        return statistics.median(getattr(r, what) for r in self.runs[row][subject])
+
+    def against(self, row):
+        """Sojourn as a multiple of each of the others, and of the best peer."""
+        if "sojourn" not in self.subjects:
+            return {}
+        own = self.median(row, "sojourn")
+        rest = {s: self.median(row, s) for s in self.subjects if s != "sojourn"}
+        known = [rest[s] for s in OTHERS if s in rest]
+        if known:
+            rest["best peer"] = max(known)
+        return {name: own / value for name, value in rest.items()}
+
+    def row(self, name):
+        row = {"name": name, "unit": "gbit_s"}
+        row.update({s: round(self.median(name, s), 4) for s in self.subjects})
+        row["cpu_s_per_gib"] = {s: round(self.median(name, s, "cpu_s_per_gib"), 3)
+                                for s in self.subjects if s != "bare"}
+        if name.startswith("udp"):
+            row["kpps"] = {s: round(self.median(name, s, "pps") / 1e3, 2) for s in self.subjects}
+        row["runs"] = {s: [round(r.gbit_s, 4) for r in self.runs[name][s]] for s in self.subjects}
+        return row
+
+    def bounds(self):
+        """What is required, where it was measured: of both ways the worse counts."""
+        found = []
+        for kind, other, least in BOUNDS:
+            ratios = [a[other] for row in self.runs if row.startswith(kind + "-")
+                      for a in [self.against(row)] if other in a]
+            if ratios:
+                found.append({"name": f"{kind}: sojourn / {other}", "at_least": least,
+                              "value": round(min(ratios), 2), "met": min(ratios) >= least})
+        cpu = [self.median(row, "sojourn", "cpu_s_per_gib") for row in self.runs
+               if row.startswith("tcp1-") and "sojourn" in self.subjects]
+        if cpu:
+            found.append({"name": "tcp1: CPU seconds per GiB", "at_most": CPU_MAX,
+                          "value": round(max(cpu), 2), "met": max(cpu) <= CPU_MAX})
+        return found
 
 
-def wait_for(what, condition, seconds=15):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"{what}: not within {seconds} s")
-
-
-def pings(world, peers):
-    return subprocess.run(
-        ["ip", "netns", "exec", world.ns["terminal"], "ping", "-q", "-c", "1", "-W", "1",
-         "-I", peers["terminal"], peers["server"]],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-
-
-class World:
-    """Two namespaces with a veth pair for one subject, and what is started in them."""
-
-    def __init__(self, subject, tmp):
-        self.subject, self.tmp = subject, tmp
-        self.ns = {role: f"sj-b-{subject[:4]}-{role[:4]}" for role in OUTER}
-        self.procs = []
-
-    def __enter__(self):
-        self.remove()
-        for ns in self.ns.values():
-            sh("ip", "netns", "add", ns)
-            sh("ip", "-n", ns, "link", "set", "lo", "up")
-        sh("ip", "link", "add", "sj-b0", "netns", self.ns["terminal"], "type", "veth",
-           "peer", "name", "sj-b0", "netns", self.ns["server"])
-        for role, ns in self.ns.items():
-            sh("ip", "-n", ns, "addr", "add", OUTER[role] + "/24", "dev", "sj-b0")
-            sh("ip", "-n", ns, "link", "set", "sj-b0", "up")
-            # Sojourn puts the terminal's inner address onto its TUN device itself.
-            if self.subject == "strongswan" or (self.subject, role) == ("sojourn", "server"):
-                sh("ip", "-n", ns, "addr", "add", INNER[self.subject][role] + "/32",
-                   "dev", "lo")
-            sh("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
-        return self
-
-    def start(self, role, name, *args, **kw):
-        log = open(self.tmp / f"{name}-{role}.log", "w")
-        proc = subprocess.Popen(["ip", "netns", "exec", self.ns[role], *args], stdout=log, stderr=log,
-                                stdin=subprocess.DEVNULL, start_new_session=True, **kw)
-        log.close()
-        self.procs.append(proc)
-        return proc
-
-    def log(self, name):
-        return "".join(f"--- {p.name}\n{p.read_text(errors='replace')[-3000:]}"
-                       for p in sorted(self.tmp.glob(f"{name}-*.log")))
-
-    def stop(self, procs):
-        for proc in procs:
-            if proc.poll() is None:
-                proc.terminate()
-        for proc in procs:
-            try:
-                proc.wait(5)
-            except subprocess.TimeoutExpired:
-                os.killpg(proc.pid, signal.SIGKILL)
-                proc.wait()
-            self.procs.remove(proc)
-
-    def remove(self):
-        for ns in self.ns.values():
-            sh("ip", "netns", "del", ns, check=False)
-
-    def __exit__(self, *exc):
-        self.stop(list(self.procs))
-        self.remove()
-
-
-# --- strongSwan
-
-CHARON = """charon {
-    load = random nonce openssl aes sha2 hmac kdf kernel-libipsec kernel-netlink \
-           socket-default vici
-    install_routes = yes
-    plugins { vici { socket = unix://%(dir)s/vici } }
-    filelog { stderr { default = 1
-                       flush_line = yes } }
-}
-"""
-SWANCTL = """connections { bench {
-    version = 2
-    local_addrs = %(local)s
-    remote_addrs = %(remote)s
-    proposals = aes128-sha256-ecp256
-    encap = yes
-    mobike = no
-    local { auth = psk
-            id = %(me)s }
-    remote { auth = psk
-             id = %(peer)s }
-    children { net {
-        local_ts = %(local_ts)s/32
-        remote_ts = %(remote_ts)s/32
-        esp_proposals = aes128-sha256
-    } }
-} }
-secrets { ike-1 { secret = "only for this benchmark" } }
-"""
-
-
-def start_strongswan(world):
-    procs = []
-    peers = INNER["strongswan"]
-    for role, other in (("server", "terminal"), ("terminal", "server")):
-        where = world.tmp / f"charon-{role}"
-        where.mkdir()
-        (where / "strongswan.conf").write_text(CHARON % {"dir": where})
-        (where / "swanctl.conf").write_text(SWANCTL % {
-            "local": OUTER[role], "remote": OUTER[other], "me": role, "peer": other,
-            "local_ts": peers[role], "remote_ts": peers[other]})
-        # A mount namespace with a /run of its own: charon's process file is there.
-        procs.append(world.start(
-            role, "charon", "unshare", "-m", "sh", "-c",
-            "mount -t tmpfs tmpfs /run && exec /usr/lib/ipsec/charon",
-            env={**os.environ, "STRONGSWAN_CONF": str(where / "strongswan.conf")}))
-    for role in ("server", "terminal"):
-        where = world.tmp / f"charon-{role}"
-        wait_for("charon's start", (where / "vici").exists)
-        swanctl(world, role, "--load-all", "--noprompt", "--file", str(where / "swanctl.conf"))
-    swanctl(world, "terminal", "--initiate", "--child", "net", "--timeout", "10")
-    wait_for("strongSwan's tunnel", lambda: pings(world, peers))
-    sas = swanctl(world, "terminal", "--list-sas")
-    if "AES_CBC-128/HMAC_SHA2_256_128" not in sas or "TUNNEL-in-UDP" not in sas:
-        raise RuntimeError("strongSwan did not negotiate what is to be compared:\n" + sas)
-    return procs
-
-
-def swanctl(world, role, *args):
-    where = world.tmp / f"charon-{role}"
-    return sh("swanctl", *args, "--uri", f"unix://{where}/vici",
-              env={**os.environ, "STRONGSWAN_CONF": str(where / "strongswan.conf")})
-
-
-# --- Sojourn
-
-TERMINAL = """role = terminal
-control = "%(dir)s/control"
-home-address = { "%(home)s" }
-home-agent = { "%(agent)s" }
-registration-spi = 256
-registration-key = "0x%(reg)s"
-routes = { "%(agent)s/32" }
-connection bench {
-	interface = "sj-b0"
-	server = "%(server)s"
-	cipher = aes128-cbc
-	integrity = hmac-sha-256-128
-	spi-out = %(up_spi)s
-	key-out = "%(up_key)s"
-	spi-in = %(down_spi)s
-	key-in = "%(down_key)s"
-}
-"""
-SERVER = """role = home-server
-control = "%(dir)s/control"
-listen = { "%(server)s" }
-home-agent = { "%(agent)s" }
-terminal bench {
-	home-address = { "%(home)s" }
-	registration-spi = 256
-	registration-key = "0x%(reg)s"
-	connection bench {
-		care-of = any
-		server = "%(server)s"
-		cipher = aes128-cbc
-		integrity = hmac-sha-256-128
-		spi-in = %(up_spi)s
-		key-in = "%(up_key)s"
-		spi-out = %(down_spi)s
-		key-out = "%(down_key)s"
-	}
-}
-"""
-
-
-def start_sojourn(world):
-    procs = []
-    peers = INNER["sojourn"]
-    for role, text in (("server", SERVER), ("terminal", TERMINAL)):
-        where = world.tmp / f"sojourn-{role}"
-        where.mkdir()
-        conf = where / "sojourn.conf"
-        conf.write_text(text % {
-            "dir": where, "home": peers["terminal"], "agent": peers["server"],
-            "server": OUTER["server"], "reg": "33" * 32,
-            "up_spi": KEYS["up"][0], "up_key": KEYS["up"][1],
-            "down_spi": KEYS["down"][0], "down_key": KEYS["down"][1]})
-        conf.chmod(0o600)
-        procs.append(world.start(role, "sojournd", str(ROOT / "build/sojournd"), "-c", str(conf)))
-    wait_for("Sojourn's tunnel", lambda: pings(world, peers))
-    return procs
-
-
-# --- measuring
-
-def iperf(world, down, seconds):
-    peers = INNER[world.subject]
-    server = subprocess.Popen(
-        ["ip", "netns", "exec", world.ns["server"], "iperf3", "-s", "-1", "-B", peers["server"]],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(50):
-            time.sleep(0.1)
-            listening = sh("ip", "netns", "exec", world.ns["server"], "ss", "-Htln")
-            if ":5201" in listening:
-                break
-        out = sh("ip", "netns", "exec", world.ns["terminal"], "iperf3", "-J", "-c", peers["server"],
-                 "-B", peers["terminal"], "-t", str(seconds), "-O", "1",
-                 *(["-R"] if down else []), timeout=seconds + 30)
-    finally:
-        if server.poll() is None:
-            time.sleep(0.2)
-            server.terminate()
-        server.wait()
-    return json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
-
-
-def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    ap.add_argument("--json", metavar="FILE", help="write the figures there too")
-    ap.add_argument("--seconds", type=int, default=4, help="of each run (default 4)")
-    ap.add_argument("--runs", type=int, default=3, help="of which the median counts (default 3)")
-    ap.add_argument("--only", choices=INNER, action="append", help="measure only this")
-    args = ap.parse_args()
-    subjects = args.only or list(INNER)
-    starters = {"strongswan": start_strongswan, "sojourn": start_sojourn,
-                "limit_veth": lambda world: []}
-    figures = {s: {"up": [], "down": []} for s in subjects}
+def measure(subjects, rows, args):
+    """Rows by subjects by runs; the subjects of one row follow each other."""
+    figures = Figures(rows, subjects)
+    verbose = (lambda text: print(text, file=sys.stderr)) if args.verbose else (lambda text: None)
     tmp = Path(tempfile.mkdtemp(prefix="sj-b-"))
     try:
         with contextlib.ExitStack() as stack:
-            worlds = {s: stack.enter_context(World(s, tmp)) for s in subjects}
-            for subject, world in worlds.items():
-                try:
-                    starters[subject](world)
-                except RuntimeError as e:
-                    logs = {"strongswan": "charon", "sojourn": "sojournd"}.get(subject, "")
-                    sys.exit(f"{subject}: {e}\n{world.log(logs)}")
+            tunnels = {s: peers.SUBJECTS[s](stack.enter_context(Lab(s, tmp)), binaries=args.build)
+                       for s in subjects}
+            for peer in tunnels.values():
+                peer.start()
+            tcp = {s: traffic.Tcp(peer) for s, peer in tunnels.items()}
             for _ in range(args.runs):
-                for subject, world in worlds.items():
-                    for way in ("up", "down"):
-                        figures[subject][way].append(iperf(world, way == "down", args.seconds))
+                for row in rows:
+                    kind, down = row.split("-")[0], row.endswith("-down")
+                    for s, peer in tunnels.items():
+                        runs = figures.runs[row][s]
+                        if kind.startswith("tcp"):
+                            runs.append(tcp[s].measure(int(kind[3:]), down, args.seconds))
+                        else:
+                            runs.append(traffic.highest_rate(
+                                peer, int(kind[3:]), down, args.trial_seconds,
+                                runs[-1].pps if runs else None, verbose))
+                        verbose(f"{s}: {row}: {runs[-1].gbit_s:.3f} Gbit/s, "
+                                f"{runs[-1].cpu_s_per_gib:.2f} s/GiB")
                         print(".", end="", flush=True, file=sys.stderr)
             print(file=sys.stderr)
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+    return figures
 
-    rows = []
-    print(f"one TCP flow, median of {args.runs} runs of {args.seconds} s, Gbit/s")
-    print(f"{'':10}" + "".join(f"{s:>14}" for s in subjects))
-    for way in ("up", "down"):
-        row = {"name": f"tcp1-{way}", "unit": "gbit_s"}
-        row.update({s: round(statistics.median(figures[s][way]), 3) for s in subjects})
-        row["runs"] = {s: [round(v, 3) for v in figures[s][way]] for s in subjects}
-        rows.append(row)
-        print(f"{row['name']:10}" + "".join(f"{row[s]:14.3f}" for s in subjects))
-    result = {"rows": rows}
-    if "sojourn" in subjects and "strongswan" in subjects:
-        result["ratio"] = round(min(r["sojourn"] / r["strongswan"] for r in rows), 2)
-        print(f"sojourn / strongswan: {result['ratio']:.2f} (the worse of both ways)")
+
+def table(title, names, lines):
+    print(f"\n{title}\n{'':13}" + "".join(f"{n:>14}" for n in names))
+    for name, values in lines:
+        print(f"{name:13}" + "".join(f"{v:>14}" for v in values))
+
+
+def show(figures, args):
+    subjects, rows = figures.subjects, list(figures.runs)
+    print(f"median of {args.runs} runs; TCP {args.seconds} s each")
+    table("Gbit/s", subjects,
+          [(r, [f"{figures.median(r, s):.3f}" for s in subjects]) for r in rows])
+    udp = [r for r in rows if r.startswith("udp")]
+    if udp:
+        table("thousand packets per second", subjects,
+              [(r, [f"{figures.median(r, s, 'pps') / 1e3:.1f}" for s in subjects]) for r in udp])
+    table("CPU seconds per GiB, both sides", subjects,
+          [(r, [f"{figures.median(r, s, 'cpu_s_per_gib'):.2f}" for s in subjects]) for r in rows])
+    ratios = {r: figures.against(r) for r in rows}
+    if ratios and any(ratios.values()):
+        names = list(ratios[rows[0]])
+        table("Sojourn as a multiple of", names,
+              [(r, [f"{a[n]:.2f}" for n in names]) for r, a in ratios.items()])
+    bounds = figures.bounds()
+    if bounds:
+        print("\nrequired (of both ways the worse)")
+    for b in bounds:
+        limit = f">= {b['at_least']}" if "at_least" in b else f"<= {b['at_most']}"
+        print(f"  {b['name']:32}{b['value']:8.2f}   {limit:9} {'met' if b['met'] else 'MISSED'}")
+
+
+def arguments():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    ap.add_argument("--json", metavar="FILE", help="write the figures there too")
+    ap.add_argument("--seconds", type=int, default=2, help="of each TCP run (default 2)")
+    ap.add_argument("--trial-seconds", type=float, default=0.5,
+                    help="of each trial of a UDP rate (default 0.5)")
+    ap.add_argument("--runs", type=int, default=3, help="of which the median counts (default 3)")
+    ap.add_argument("--only", choices=peers.SUBJECTS, action="append",
+                    help="measure only this (repeatable; 'bare' is the wire without a tunnel)")
+    ap.add_argument("--rows", metavar="ROW", action="append",
+                    help="only rows that begin so, like tcp1 or udp64-up (repeatable)")
+    ap.add_argument("--build", metavar="DIR", type=Path, default=ROOT / "build",
+                    help="whose sojournd is measured (default: build)")
+    ap.add_argument("-v", "--verbose", action="store_true", help="say what each trial gave")
+    args = ap.parse_args()
+    args.build = args.build.resolve()
+    rows = [r for r in ROWS if not args.rows or r.startswith(tuple(args.rows))]
+    if not rows:
+        ap.error("no such row; there are: " + " ".join(ROWS))
+    if args.runs < 1 or args.seconds < 1 or args.trial_seconds <= 0:
+        ap.error("runs and seconds are numbers above 0")
+    return args, rows
+
+
+def main():
+    args, rows = arguments()
+    subjects = args.only or DEFAULT
+    if "limit_null" in subjects and not (args.build / peers.LimitNull.binary).exists():
+        print(f"limit_null is left out: there is no {args.build / peers.LimitNull.binary}",
+              file=sys.stderr)
+        subjects = [s for s in subjects if s != "limit_null"]
+    try:
+        figures = measure(subjects, rows, args)
+    except RuntimeError as e:
+        sys.exit(f"\n{e}")
+    show(figures, args)
     if args.json:
+        result = {"rows": [figures.row(r) for r in rows],
+                  "ratios": {r: {n: round(v, 3) for n, v in figures.against(r).items()}
+                             for r in rows},
+                  "bounds": figures.bounds()}
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
 
 
