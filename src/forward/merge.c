@@ -47,7 +47,8 @@ bool merge_full(const struct merge *m)
 }
 
 /* Plain headers, the flags of bulk data, and both checksums right: those of the later packets
- * of a run are not passed on, so a wrong one would be hidden. */
+ * of a run are not passed on, so a wrong one would be hidden.  A sum of zero has two right
+ * spellings, and whoever cuts a run again chooses by himself. */
 static bool is_candidate(const struct ip_info *info, const struct tcp_view *v)
 {
 	uint8_t flags = v->tcp[TCP_FLAGS_OFF];
@@ -56,6 +57,9 @@ static bool is_candidate(const struct ip_info *info, const struct tcp_view *v)
 	if (info->version == 4 ? info->l4_off != IP4_HEADER_LEN : info->l4_off != IP6_HEADER_LEN)
 		return false;
 	if (info->version == 4 && !ip4_checksum_ok(v->ip, info->total_len))
+		return false;
+	uint16_t checksum = get16(v->tcp + TCP_CSUM_OFF);
+	if (checksum == 0 || checksum == 0xffff)
 		return false;
 	uint32_t l4_len = info->total_len - info->l4_off;
 	uint32_t sum = ip_pseudo_sum(&info->src, &info->dst, IP_PROTO_TCP, l4_len);

@@ -161,6 +161,18 @@ static void other_window(struct rig_tcp *t)
 {
 	t->window++;
 }
+static void set_cwr(struct rig_tcp *t)
+{
+	t->flags |= 0x80;
+}
+static void shorter(struct rig_tcp *t)
+{
+	t->payload_len = 99;
+}
+static void twice(struct rig_tcp *t)
+{
+	t->seq -= 100;
+}
 static void other_tos(struct rig_tcp *t)
 {
 	t->tos = 3;
@@ -214,6 +226,62 @@ static void bad_ip_checksum(uint8_t *p, size_t len, size_t l4)
 	(void)len, (void)l4;
 	p[10] ^= 1;
 }
+/* Makes the checksums right again after a change. */
+static void mend(uint8_t *p, size_t len, size_t l4)
+{
+	struct ip_info info;
+	if (l4 == 20)
+		ip4_set_checksum(p);
+	assert_true(ip_parse(p, len, &info));
+	uint32_t l4_len = (uint32_t)(len - l4);
+	uint32_t sum = ip_pseudo_sum(&info.src, &info.dst, IP_PROTO_TCP, l4_len);
+	rig_put16(p + l4 + 16, 0);
+	rig_put16(p + l4 + 16, ip_fold(ip_sum(p + l4, l4_len, sum)));
+}
+static void zero_checksum(uint8_t *p, size_t len, size_t l4)
+{
+	rig_put16(p + len - 2, 0);
+	mend(p, len, l4);
+	memcpy(p + len - 2, p + l4 + 16, 2);
+	mend(p, len, l4);
+	assert_memory_equal(p + l4 + 16, "\0", 2);
+}
+static void minus_zero_checksum(uint8_t *p, size_t len, size_t l4)
+{
+	zero_checksum(p, len, l4);
+	rig_put16(p + l4 + 16, 0xffff);
+}
+static void ae_flag(uint8_t *p, size_t len, size_t l4)
+{
+	p[l4 + 12] ^= 1;
+	mend(p, len, l4);
+}
+static void urgent_pointer(uint8_t *p, size_t len, size_t l4)
+{
+	p[l4 + 19] ^= 1;
+	mend(p, len, l4);
+}
+static void other_df(uint8_t *p, size_t len, size_t l4)
+{
+	p[6] ^= 0x40;
+	mend(p, len, l4);
+}
+static void reserved_bit(uint8_t *p, size_t len, size_t l4)
+{
+	p[6] ^= 0x80;
+	mend(p, len, l4);
+}
+static void fragment(uint8_t *p, size_t len, size_t l4)
+{
+	(void)len, (void)l4;
+	p[7] = 1; /* an offset */
+	ip4_set_checksum(p);
+}
+static void short_offset(uint8_t *p, size_t len, size_t l4)
+{
+	p[l4 + 12] = 0x40;
+	mend(p, len, l4);
+}
 static void other_ttl(uint8_t *p, size_t len, size_t l4)
 {
 	(void)len;
@@ -240,6 +308,9 @@ static void test_differences(void **state)
 	    {"SYN", 3, set_syn, NULL, {1, 1, 1}},
 	    {"URG", 3, set_urg, NULL, {1, 1, 1}},
 	    {"ECE", 3, set_ece, NULL, {1, 1, 1}},
+	    {"CWR", 3, set_cwr, NULL, {1, 1, 1}},
+	    {"AE", 3, nothing, ae_flag, {1, 1, 1}},
+	    {"urgent pointer without URG", 3, nothing, urgent_pointer, {1, 1, 1}},
 	    {"no ACK", 3, no_ack, NULL, {1, 1, 1}},
 	    {"acknowledgement", 3, other_ack, NULL, {1, 1, 1}},
 	    {"window", 3, other_window, NULL, {1, 1, 1}},
@@ -249,11 +320,19 @@ static void test_differences(void **state)
 	    {"no options", 3, no_options, NULL, {1, 1, 1}},
 	    {"pure ACK", 3, no_payload, NULL, {1, 1, 1}},
 	    {"longer than the first", 3, longer, NULL, {1, 1, 1}},
+	    {"shorter, and a gap behind it", 3, shorter, NULL, {2, 1}},
 	    {"gap", 3, gap, NULL, {1, 1, 1}},
+	    {"the same again", 3, twice, NULL, {1, 1, 1}},
 	    {"TCP checksum", 3, nothing, bad_tcp_checksum, {1, 1, 1}},
 	    {"payload", 3, nothing, bad_payload, {1, 1, 1}},
+	    {"TCP checksum of 0", 3, nothing, zero_checksum, {1, 1, 1}},
+	    {"TCP checksum of 0xffff", 3, nothing, minus_zero_checksum, {1, 1, 1}},
+	    {"data offset", 3, nothing, short_offset, {1, 1, 1}},
 	    {"IP checksum", 1, nothing, bad_ip_checksum, {1, 1, 1}},
 	    {"TTL", 3, nothing, other_ttl, {1, 1, 1}},
+	    {"DF", 1, nothing, other_df, {1, 1, 1}},
+	    {"reserved bit", 1, nothing, reserved_bit, {1, 1, 1}},
+	    {"fragment", 1, nothing, fragment, {1, 1, 1}},
 	    {"flow label", 2, nothing, other_flow_label, {1, 1, 1}},
 	};
 	(void)state;
