@@ -103,7 +103,7 @@ static void config_summary(const struct config *c)
 }
 
 /* In the child: never returns before the node's end. */
-static int run_node(struct net *net, struct config *cfg, const struct net_start *start,
+static int run_node(struct net *net, struct config *cfg, struct net_start *start,
 		    const struct log *log, pid_t parent)
 {
 	/* The parent may have died before prctl. */
@@ -137,7 +137,7 @@ static int run(struct config *cfg, const struct log *log)
 	int status = 1;
 	if (child < 0)
 		fprintf(stderr, "sojournd: cannot fork: %s\n", strerror(errno));
-	close(start.tun_fd);
+	tun_close(&start.tun);
 	close(start.control_fd);
 	close(start.channel_fd);
 	if (child > 0)

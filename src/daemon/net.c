@@ -538,7 +538,7 @@ struct net *net_new(struct config *cfg, const struct log *log, struct net_start 
 {
 	struct net *n = mem_zalloc(sizeof(*n));
 	*n = (struct net){.log = log, .cfg = cfg, .channel = -1, .status = 1};
-	*start = (struct net_start){.tun_fd = -1, .control_fd = -1, .channel_fd = -1};
+	*start = (struct net_start){.control_fd = -1, .channel_fd = -1};
 	n->rtnl = rtnl_new(err);
 	if (!n->rtnl)
 		goto fail;
@@ -550,9 +550,8 @@ struct net *net_new(struct config *cfg, const struct log *log, struct net_start 
 	if (start->control_fd < 0)
 		goto fail;
 	n->control_path = mem_strdup(cfg->control);
-	start->tun_fd = net_setup_tun(cfg, n->rtnl, n->ledger, &n->tun_ifindex, err);
-	if (start->tun_fd < 0 || net_setup_rules(cfg, n->ledger, log, err) < 0 ||
-	    net_open_channel(n, start, err) < 0)
+	if (net_setup_tun(cfg, n->rtnl, n->ledger, &start->tun, &n->tun_ifindex, err) < 0 ||
+	    net_setup_rules(cfg, n->ledger, log, err) < 0 || net_open_channel(n, start, err) < 0)
 		goto fail;
 	if (cfg->role == ROLE_TERMINAL && cfg->ike) {
 		n->lookup = net_lookup_new(cfg, err);
@@ -564,8 +563,7 @@ struct net *net_new(struct config *cfg, const struct log *log, struct net_start 
 	net_setup_loose(n->ledger, cfg->tun);
 	return n;
 fail:
-	if (start->tun_fd >= 0)
-		close(start->tun_fd);
+	tun_close(&start->tun);
 	if (start->control_fd >= 0)
 		close(start->control_fd);
 	if (start->channel_fd >= 0)

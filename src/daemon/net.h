@@ -8,10 +8,11 @@
 #define DAEMON_NET_H
 
 #include "daemon/config.h"
+#include "platform/tun.h"
 
 /* What net made for node before the fork. */
 struct net_start {
-	int tun_fd;
+	struct tun tun;
 	int control_fd; /* listening */
 	int channel_fd; /* node's end */
 };

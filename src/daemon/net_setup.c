@@ -24,32 +24,35 @@
 #include "platform/tun.h"
 
 /* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
- * up: the inner MTU until the node knows its connections. */
+ * up: the inner MTU until the node knows its
+ * connections. */
 #define NET_OVERHEAD_MAX 128
 #define NET_MTU_LEAST	 1280
-
 #define NET_SYSCTL_MAX 96
 
+static uint32_t first_mtu(const struct config *cfg)
+{
+	return cfg->mtu > NET_MTU_LEAST + NET_OVERHEAD_MAX ? cfg->mtu - NET_OVERHEAD_MAX
+							   : NET_MTU_LEAST;
+}
+
 int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *ledger,
-		  unsigned *ifindex, struct err *err)
+		  struct tun *tun, unsigned *ifindex, struct err *err)
 {
 	char path[NET_SYSCTL_MAX];
-	uint32_t mtu = cfg->mtu > NET_MTU_LEAST + NET_OVERHEAD_MAX ? cfg->mtu - NET_OVERHEAD_MAX
-								   : NET_MTU_LEAST;
-	int fd = tun_open(cfg->tun, cfg->offload, err);
-	if (fd < 0)
+	if (tun_open(cfg->tun, cfg->offload, 1, tun, err) < 0)
 		return -1;
 	*ifindex = if_nametoindex(cfg->tun);
 	/* No link-local address: router solicitations and group reports have nobody to hear
 	 * them in a tunnel.  Without IPv6 there is nothing to set. */
 	snprintf(path, sizeof(path), "net/ipv6/conf/%s/addr_gen_mode", cfg->tun);
 	ledger_sysctl_set(ledger, path, 1, "no link-local address on the tunnel");
-	int r = rtnl_link_set(rtnl, *ifindex, true, mtu);
+	int r = rtnl_link_set(rtnl, *ifindex, true, first_mtu(cfg));
 	if (r == 0)
-		return fd;
-	err_set(err, "TUN device %s: cannot set it up: %s; start as root", cfg->tun, strerror(-r));
-	close(fd);
-	return -1;
+		return 0;
+	tun_close(tun);
+	return err_set(err, "TUN device %s: cannot set it up: %s; start as root", cfg->tun,
+		       strerror(-r));
 }
 
 int net_setup_rules(const struct config *cfg, struct ledger *ledger, const struct log *log,

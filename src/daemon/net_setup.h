@@ -5,6 +5,7 @@
 
 #include "daemon/config.h"
 #include "daemon/net_ledger.h"
+#include "platform/tun.h"
 
 /* Our rules' places among the system's (main is 32766).  Specific routes of our table win over
  * the main table's, those over our default routes, these over the main table's default. */
@@ -12,9 +13,10 @@
 #define NET_RULE_MAIN	  4341
 #define NET_RULE_DEFAULT  4342
 
-/* The TUN device, up, with a first MTU: its fd, or -1 with err. */
+/* The TUN device, up, with a first MTU. */
 int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *ledger,
-		  unsigned *ifindex, struct err *err) __attribute__((warn_unused_result));
+		  struct tun *tun, unsigned *ifindex, struct err *err)
+    __attribute__((warn_unused_result));
 int net_setup_rules(const struct config *cfg, struct ledger *ledger, const struct log *log,
 		    struct err *err) __attribute__((warn_unused_result));
 /* Forwarding and proxying on a home server. */

@@ -432,7 +432,7 @@ static void retire_sa(void *ctx, struct sa *sa)
 
 /* --- start and end */
 
-static int node_build(struct node *n, const struct net_start *start, struct err *err)
+static int node_build(struct node *n, struct net_start *start, struct err *err)
 {
 	n->loop = loop_new();
 	n->net = netreq_client_new(n->loop, start->channel_fd, net_notice, n);
@@ -441,7 +441,7 @@ static int node_build(struct node *n, const struct net_start *start, struct err 
 	n->sadb = sadb_new();
 	n->table = conn_table_new(state_changed, n);
 	conn_table_set_retire(n->table, retire_sa, n);
-	n->pktio = pktio_new(start->tun_fd, n->log, err);
+	n->pktio = pktio_new(&start->tun, n->log, err);
 	if (!n->pktio)
 		return -1;
 
@@ -449,6 +449,7 @@ static int node_build(struct node *n, const struct net_start *start, struct err 
 				.io = pktio_ops(n->pktio),
 				.df = n->cfg->df,
 				.offload = n->cfg->offload,
+				.offload_udp = start->tun.udp,
 				.library = n->cfg->library,
 				.ike = n->cfg->ike != NULL};
 	for (unsigned i = 0; i < n->cfg->home_agent_count; i++) {
@@ -467,7 +468,7 @@ static int node_build(struct node *n, const struct net_start *start, struct err 
 	return 0;
 }
 
-int node_main(struct config *cfg, const struct net_start *start, const struct log *log)
+int node_main(struct config *cfg, struct net_start *start, const struct log *log)
 {
 	struct err err = {{0}};
 	struct node *n = mem_zalloc(sizeof *n);

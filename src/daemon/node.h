@@ -9,6 +9,6 @@
 #include "daemon/net.h"
 
 /* Never returns before the end; the exit status.  cfg is taken. */
-int node_main(struct config *cfg, const struct net_start *start, const struct log *log);
+int node_main(struct config *cfg, struct net_start *start, const struct log *log);
 
 #endif

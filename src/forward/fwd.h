@@ -82,6 +82,7 @@ struct fwd_config {
 	struct fwd_io io;
 	enum fwd_df df;
 	bool offload;		  /* TUN may be written with GSO headers (merged TCP segments) */
+	bool offload_udp;	  /* ... and merged UDP datagrams (Linux 6.2) */
 	struct addr icmp4, icmp6; /* source of packet-too-big messages; none: not sent */
 	/* Inner destinations whose registration messages (UDP port 434 either way, or Mobility
 	 * Header) are control's: home agent addresses.  A terminal's are those of its peer. */

@@ -488,7 +488,7 @@ static void finish_packets(struct fwd *f, usec_t now_us)
 	if (f->in.count == 0)
 		return;
 	open_packets(f, now_us);
-	merge_begin(&f->in.merge, f->cfg.offload);
+	merge_begin(&f->in.merge, f->cfg.offload, f->cfg.offload_udp);
 	for (unsigned i = 0; i < f->in.count; i++)
 		accept_packet(f, i, now_us);
 	f->in.count = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Merging consecutive TCP segments of one flow into one TUN write, which the kernel takes as
- * one large packet (the reverse of segment.h).
+ * Merging consecutive TCP segments, or UDP datagrams, of one flow into one TUN write, which the
+ * kernel takes as one large packet (the reverse of segment.h).
  *
  * Only what the kernel would cut into the same packets again is merged: in order, all but the
- * last of one length, the same headers, a verified TCP checksum, no flags but ACK and PSH.
+ * last of one length, the same headers, a verified checksum, no TCP flags but ACK and PSH.
  * Everything else passes as it is, and no packet overtakes another of its flow.
  *
  * The packets must stay where they are until the writes are done.  The first of each merged
@@ -14,11 +14,13 @@
 #define FORWARD_MERGE_H
 
 #include "forward/fwd.h"
+#include "forward/segment.h"
 #include "wire/ip.h"
 
 #define MERGE_PACKETS_MAX 256
 #define MERGE_OPEN_MAX	  16
 #define MERGE_RUN_MAX	  128 /* packets in one write */
+#define MERGE_UDP_MAX	  64  /* datagrams in one: what older kernels cut at most */
 
 struct merge_packet {
 	uint8_t *data;
@@ -31,13 +33,13 @@ struct merge_packet {
 struct merge_run {
 	uint16_t first, last, count;
 	uint16_t l4_off, header_len;
-	uint8_t version, flags;
+	uint8_t version, proto, flags;
 	uint32_t total_len, size, next_seq;
 	struct addr src, dst;
 };
 
 struct merge {
-	bool enabled;
+	bool tcp, udp; /* what is merged */
 	uint16_t packet_count, run_count, open_count;
 	uint16_t open[MERGE_OPEN_MAX]; /* runs that may grow, oldest first */
 	struct merge_packet packets[MERGE_PACKETS_MAX];
@@ -46,7 +48,7 @@ struct merge {
 	struct iovec iov[MERGE_PACKETS_MAX];
 };
 
-void merge_begin(struct merge *m, bool enabled);
+void merge_begin(struct merge *m, bool tcp, bool udp);
 bool merge_full(const struct merge *m);
 /* One packet, info->total_len bytes, not when full. */
 void merge_add(struct merge *m, uint8_t *packet, const struct ip_info *info);

@@ -304,10 +304,12 @@ void pktio_sock_remove(struct pktio *p, uint16_t sock)
 	call_rcu(&s->rcu, pktio_sock_free);
 }
 
-struct pktio *pktio_new(int tun_fd, const struct log *log, struct err *err)
+struct pktio *pktio_new(struct tun *tun, const struct log *log, struct err *err)
 {
 	struct pktio *p = mem_zalloc(sizeof(*p));
-	p->tun_fd = tun_fd;
+	p->tun = *tun;
+	p->tun_fd = tun->fds[0];
+	tun->count = 0;
 	p->log = log;
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -331,7 +333,7 @@ void pktio_free(struct pktio *p)
 	for (uint16_t i = 0; i < PKTIO_SOCKS_MAX; i++)
 		pktio_sock_remove(p, i);
 	rcu_barrier(); /* the slots are ours until their callbacks ran */
-	close(p->tun_fd);
+	tun_close(&p->tun);
 	if (p->epoll_fd >= 0)
 		close(p->epoll_fd);
 	if (p->wake_fd >= 0)

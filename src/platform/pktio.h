@@ -9,13 +9,14 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "forward/fwd.h"
+#include "platform/tun.h"
 
 #define PKTIO_SOCKS_MAX 256
 
 struct pktio;
 
-/* tun_fd is taken (opened by tun_open).  Gives the fwd_io for fwd_new. */
-struct pktio *pktio_new(int tun_fd, const struct log *log, struct err *err);
+/* tun is taken: its count is 0 afterwards, also when this fails.  Gives the fwd_io for fwd_new. */
+struct pktio *pktio_new(struct tun *tun, const struct log *log, struct err *err);
 void pktio_free(struct pktio *p); /* after pktio_stop */
 struct fwd_io pktio_ops(struct pktio *p);
 /* Readable when fwd_event_next has something (edge: read 8 bytes, then drain). */

@@ -34,6 +34,7 @@ struct pktio_sock {
 };
 
 struct pktio {
+	struct tun tun;
 	int tun_fd, epoll_fd, wake_fd, event_fd;
 	const struct log *log;
 	struct fwd *fwd;

@@ -6,9 +6,19 @@
 #include <stdbool.h>
 #include "base/err.h"
 
-/* The device's fd (non-blocking, close-on-exec), or -1 with err.  The device is gone when its
- * last fd is closed.  Without offload no frame is larger than the MTU and checksums are whole.
- * Needs CAP_NET_ADMIN. */
-int tun_open(const char *name, bool offload, struct err *err) __attribute__((warn_unused_result));
+#define TUN_QUEUES_MAX 16
+
+struct tun {
+	int fds[TUN_QUEUES_MAX]; /* one for each queue: non-blocking, close-on-exec */
+	unsigned count;
+	bool udp; /* takes merged UDP datagrams as it takes merged TCP segments (Linux 6.2) */
+};
+
+/* 0, or -1 with err and count 0.  The device is gone when its last fd is closed.  The kernel
+ * spreads flows over the queues.  Without offload no frame is larger than the MTU and checksums are
+ * whole.  Needs CAP_NET_ADMIN. */
+int tun_open(const char *name, bool offload, unsigned queues, struct tun *out, struct err *err)
+    __attribute__((warn_unused_result));
+void tun_close(struct tun *t); /* all of them */
 
 #endif

@@ -62,7 +62,7 @@ struct rig_config {
 	const char *encr, *integ;
 	int outer;		    /* 4 or 6 */
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
-	bool no_offload, strict, ike, own_space;
+	bool no_offload, udp_offload, strict, ike, own_space;
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -277,6 +277,7 @@ static RIG_UNUSED void rig_make_node(struct rig *r, int i)
 	    .io = {node, rig_tun_read, rig_tun_write, rig_recv, rig_send, rig_event, rig_command},
 	    .df = r->cfg.df,
 	    .offload = !r->cfg.no_offload,
+	    .offload_udp = r->cfg.udp_offload,
 	    .icmp4 = rig_addr("10.1.0.254"),
 	    .icmp6 = rig_addr("fd01::fe"),
 	    .own_count = 2,
@@ -437,6 +438,23 @@ static RIG_UNUSED size_t rig_udp(uint8_t *p, int version, bool from_terminal, si
 	size_t len = ip_write_udp(p, FWD_BUFFER_LEN, &src, &dst, payload, payload_len);
 	assert_true(len > 0);
 	return len;
+}
+
+/* Makes the checksums of a UDP packet right again after a change. */
+static RIG_UNUSED void rig_udp_mend(uint8_t *p, size_t len)
+{
+	size_t l4 = p[0] >> 4 == 4 ? IP4_HEADER_LEN : IP6_HEADER_LEN;
+	struct ip_info info;
+	if (l4 == IP4_HEADER_LEN)
+		ip4_set_checksum(p);
+	assert_true(ip_parse(p, len, &info));
+	uint32_t l4_len = (uint32_t)(len - l4);
+	uint32_t sum = ip_pseudo_sum(&info.src, &info.dst, IP_PROTO_UDP, l4_len);
+	p[l4 + 6] = p[l4 + 7] = 0;
+	uint16_t folded = ip_fold(ip_sum(p + l4, l4_len, sum));
+	folded = folded ? folded : 0xffff;
+	p[l4 + 6] = (uint8_t)(folded >> 8);
+	p[l4 + 7] = (uint8_t)folded;
 }
 
 struct rig_tcp {

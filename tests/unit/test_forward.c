@@ -228,10 +228,32 @@ static uint32_t next_random(uint32_t *x)
 	return *x >> 8;
 }
 
+static void random_datagram(uint32_t *x, uint8_t flow, uint16_t id[8], uint8_t *p, size_t *len)
+{
+	size_t payload_len = next_random(x) % 4 ? 700 : 1 + next_random(x) % 900;
+	size_t l4 = flow & 1 ? 40 : 20;
+	*len = rig_udp(p, flow & 1 ? 6 : 4, true, payload_len, *x);
+	rig_put16(p + l4, flow);
+	if (l4 == 20) {
+		rig_put16(p + 4, id[flow]++);
+		p[6] = 0; /* no DF: identifications matter */
+	}
+	rig_udp_mend(p, *len);
+	if (l4 == 20 && next_random(x) % 16 == 0)
+		rig_put16(p + l4 + 6, 0);
+	else if (next_random(x) % 16 == 0)
+		p[*len - 1] ^= 1;
+}
+
 static void random_packet(uint32_t *x, uint32_t seq[8], uint16_t id[8], uint8_t *p, size_t *len,
 			  struct virtio_net_hdr *vh)
 {
 	uint8_t flow = (uint8_t)(next_random(x) % 8);
+	memset(vh, 0, sizeof(*vh));
+	if (flow >= 5) {
+		random_datagram(x, flow, id, p, len);
+		return;
+	}
 	struct rig_tcp t = {
 	    .version = flow & 1 ? 6 : 4,
 	    .from_terminal = true,
@@ -248,7 +270,6 @@ static void random_packet(uint32_t *x, uint32_t seq[8], uint16_t id[8], uint8_t 
 	if (gso)
 		t.payload_len = next_random(x) % 20000;
 	*len = rig_tcp(p, &t);
-	memset(vh, 0, sizeof(*vh));
 	if (gso)
 		*vh = rig_gso(p, *len, 900);
 	else if (next_random(x) % 16 == 0)
@@ -265,7 +286,8 @@ static void test_offload_differential(void **state)
 	(void)state;
 	uint64_t merged = 0;
 	for (uint32_t seed = 1; seed <= 8; seed++) {
-		struct rig_config on = {.replay = 8192}, off = {.no_offload = true, .replay = 8192};
+		struct rig_config on = {.udp_offload = true, .replay = 8192};
+		struct rig_config off = {.no_offload = true, .replay = 8192};
 		struct rig *a = rig_new(&on), *b = rig_new(&off);
 		uint32_t x = seed, seq[8] = {0};
 		uint16_t id[8] = {0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Merging of TCP segments: what joins, what does not, and that nothing changes or overtakes. */
+/* Merging of TCP segments and UDP datagrams: what joins, what does not, and that nothing changes or
+ * overtakes. */
 #include "fwd_rig.h"
 #include "forward/merge.h"
 
@@ -38,7 +39,7 @@ static void put(int i, const struct rig_tcp *t)
 
 static int run(int n, bool enabled)
 {
-	merge_begin(&merge, enabled);
+	merge_begin(&merge, enabled, enabled);
 	for (int i = 0; i < n; i++) {
 		struct ip_info info;
 		assert_true(ip_parse(packets[i], lens[i], &info));
@@ -427,7 +428,7 @@ static void test_limits(void **state)
 	(void)state;
 	static const size_t sizes[] = {1, 1400};
 	for (size_t s = 0; s < 2; s++) {
-		merge_begin(&merge, true);
+		merge_begin(&merge, true, true);
 		assert_false(merge_full(&merge));
 		size_t all = 0;
 		for (int i = 0; i < MERGE_PACKETS_MAX; i++) {
@@ -456,12 +457,160 @@ static void test_limits(void **state)
 	}
 }
 
+/* --- UDP */
+
+static void put_udp(int i, int version, size_t payload_len)
+{
+	lens[i] = rig_udp(packets[i], version, false, payload_len, (uint32_t)i);
+	if (version == 4) {
+		rig_put16(packets[i] + 4, (uint32_t)(0xfffc + i));
+		ip4_set_checksum(packets[i]);
+	}
+	memcpy(originals[i], packets[i], lens[i]);
+}
+
+static void test_udp_bulk(void **state)
+{
+	static uint8_t whole[FWD_BUFFER_LEN], out[FWD_BUFFER_LEN];
+	(void)state;
+	for (int version = 4; version <= 6; version += 2) {
+		for (int i = 0; i < 10; i++)
+			put_udp(i, version, i == 9 ? 61 : 300);
+		assert_int_equal(run(10, true), 1);
+		const struct virtio_net_hdr *vh = &merge.writes[0].vh;
+		uint32_t ip_len = version == 4 ? 20 : 40;
+		assert_int_equal(vh->flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		assert_int_equal(vh->gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+		assert_int_equal(vh->gso_size, 300);
+		assert_int_equal(vh->hdr_len, ip_len + 8);
+		assert_int_equal(vh->csum_start, ip_len);
+		assert_int_equal(vh->csum_offset, 6);
+		size_t len = gather(0, whole);
+		assert_int_equal(len, ip_len + 8 + 9 * 300 + 61);
+		struct ip_info info;
+		struct segment_plan plan;
+		assert_true(ip_parse(whole, len, &info));
+		assert_true(segment_plan_make(&plan, whole, &info, vh, 65535));
+		assert_int_equal(plan.count, 10);
+		for (uint32_t i = 0; i < 10; i++) {
+			segment_write(&plan, i, out);
+			assert_int_equal(segment_len(&plan, i), lens[i]);
+			assert_memory_equal(out, originals[i], lens[i]);
+		}
+		assert_true(segment_complete_checksum(whole, len, vh));
+		assert_true(rig_sound(whole, len));
+	}
+	for (int i = 0; i < 10; i++)
+		put_udp(i, 6, 300);
+	assert_int_equal(run(10, false), 10);
+	merge_begin(&merge, true, false);
+	struct ip_info info;
+	for (int i = 0; i < 10; i++) {
+		assert_true(ip_parse(packets[i], lens[i], &info));
+		merge_add(&merge, packets[i], &info);
+	}
+	assert_int_equal(merge_finish(&merge), 10); /* a kernel that cannot cut them */
+}
+
+/* Changes of the second of three datagrams, with all checksums right but where said. */
+static void test_udp_neighbours(void **state)
+{
+	(void)state;
+	enum change {
+		PORT,
+		TTL,
+		TOS,
+		NO_CHECKSUM,
+		BAD_CHECKSUM,
+		LENGTH,
+		ID,
+		LONGER,
+		SHORTER,
+		NONE
+	};
+	static const struct {
+		const char *name;
+		enum change change;
+		int version; /* 0: both */
+		int writes;
+		int runs[3];
+	} rows[] = {
+	    {"no change", NONE, 0, 1, {3}},
+	    {"another port: between two of the flow", PORT, 6, 2, {2, 1}},
+	    {"another TTL", TTL, 0, 3, {1, 1, 1}},
+	    {"another class", TOS, 0, 3, {1, 1, 1}},
+	    {"no checksum", NO_CHECKSUM, 4, 3, {1, 1, 1}},
+	    {"a wrong checksum", BAD_CHECKSUM, 0, 3, {1, 1, 1}},
+	    {"a length that is not the packet's", LENGTH, 0, 3, {1, 1, 1}},
+	    {"an identification that does not count", ID, 4, 3, {1, 1, 1}},
+	    {"longer than the first: starts anew", LONGER, 0, 2, {1, 2}},
+	    {"shorter than the first: ends the run", SHORTER, 0, 2, {2, 1}},
+	};
+	for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+		for (int version = 4; version <= 6; version += 2) {
+			if (rows[r].version && rows[r].version != version)
+				continue;
+			size_t l4 = version == 4 ? 20 : 40;
+			for (int i = 0; i < 3; i++) {
+				enum change c = i == 1 ? rows[r].change : NONE;
+				put_udp(i, version, c == LONGER ? 110 : c == SHORTER ? 90 : 100);
+				uint8_t *p = packets[i];
+				if (version == 4)
+					p[6] = 0; /* without DF identifications matter */
+				if (c == PORT)
+					p[l4 + 1] ^= 1;
+				if (c == TTL)
+					p[version == 4 ? 8 : 7]--;
+				if (c == TOS)
+					p[1] ^= version == 4 ? 4 : 0x40;
+				if (c == ID)
+					p[5] ^= 0x10;
+				if (c == LENGTH)
+					p[l4 + 5]--;
+				rig_udp_mend(p, lens[i]);
+				if (c == NO_CHECKSUM)
+					rig_put16(p + l4 + 6, 0);
+				if (c == BAD_CHECKSUM)
+					p[l4 + 9] ^= 1;
+			}
+			int writes = run(3, true);
+			if (writes != rows[r].writes)
+				fail_msg("%s, IPv%d: %d writes", rows[r].name, version, writes);
+			for (int i = 0; i < writes; i++)
+				assert_int_equal(merge.runs[i].count, rows[r].runs[i]);
+		}
+	}
+}
+
+/* Not more than the kernel cuts. */
+static void test_udp_limit(void **state)
+{
+	static uint8_t many[MERGE_UDP_MAX + 3][200];
+	struct ip_info info;
+	(void)state;
+	merge_begin(&merge, true, true);
+	for (uint32_t i = 0; i < ARRAY_LEN(many); i++) {
+		size_t len = rig_udp(many[i], 6, true, 100, i);
+		assert_true(ip_parse(many[i], len, &info));
+		merge_add(&merge, many[i], &info);
+	}
+	assert_int_equal(merge_finish(&merge), 2);
+	assert_int_equal(merge.runs[0].count, MERGE_UDP_MAX);
+	assert_int_equal(merge.runs[1].count, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_bulk),	cmocka_unit_test(test_disabled),
-	    cmocka_unit_test(test_differences), cmocka_unit_test(test_flows),
-	    cmocka_unit_test(test_constant_id), cmocka_unit_test(test_fragment_between),
+	    cmocka_unit_test(test_udp_bulk),
+	    cmocka_unit_test(test_udp_neighbours),
+	    cmocka_unit_test(test_udp_limit),
+	    cmocka_unit_test(test_bulk),
+	    cmocka_unit_test(test_disabled),
+	    cmocka_unit_test(test_differences),
+	    cmocka_unit_test(test_flows),
+	    cmocka_unit_test(test_constant_id),
+	    cmocka_unit_test(test_fragment_between),
 	    cmocka_unit_test(test_limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -329,9 +329,9 @@ static struct net *start_net(const char *text, const char *more, struct net_star
 	return n;
 }
 
-static void close_start(const struct net_start *s)
+static void close_start(struct net_start *s)
 {
-	close(s->tun_fd);
+	tun_close(&s->tun);
 	close(s->control_fd);
 	close(s->channel_fd);
 }

@@ -199,15 +199,15 @@ static int set_up(void **state)
 		      "ip addr add fd00::1/128 dev lo nodad && "
 		      "ip addr add fd00::5/128 dev lo nodad"))
 		return -1;
-	int tun = tun_open("sj-test0", true, &err);
-	if (tun < 0)
+	struct tun tun;
+	if (tun_open("sj-test0", true, 1, &tun, &err) < 0)
 		return -1;
 	quiet.level = LOG_LEVEL_ERROR;
 	quiet.write = log_write_stderr;
 	node.log = &quiet;
 	node.loop = loop_new();
 	node.sadb = sadb_new();
-	node.pktio = pktio_new(tun, node.log, &err);
+	node.pktio = pktio_new(&tun, node.log, &err);
 	struct fwd_config fc = {.sadb = node.sadb, .io = pktio_ops(node.pktio), .ike = true};
 	node.fwd = fwd_new(&fc, &err);
 	assert_false(node_ike_run(&node)); /* nobody listens */

@@ -101,10 +101,10 @@ static int set_up(void **state)
 		"ip link set lo up && ip addr add 127.0.0.5/8 dev lo && "
 		"ip addr add fd00::1/128 dev lo nodad && ip addr add fd00::5/128 dev lo nodad"))
 		return -1;
-	int tun = tun_open("sj-test0", true, &err);
-	if (tun < 0)
+	struct tun tun;
+	if (tun_open("sj-test0", true, 1, &tun, &err) < 0)
 		return -1;
-	p = pktio_new(tun, NULL, &err);
+	p = pktio_new(&tun, NULL, &err);
 	io = pktio_ops(p);
 	for (int i = 0; i < FWD_DGRAMS_MAX; i++)
 		buffers[i] = mem_zalloc(FWD_BUFFER_LEN);

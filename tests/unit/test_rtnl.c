@@ -222,17 +222,24 @@ static void test_tun(void **state)
 {
 	(void)state;
 	struct err err = {""};
+	struct tun tun, other;
 	for (int offload = 0; offload < 2; offload++) {
-		int fd = tun_open("sj-test0", offload, &err);
-		assert_true(fd >= 0);
-		/* A second owner is refused in words that help. */
-		assert_int_equal(tun_open("sj-test0", offload, &err), -1);
-		assert_non_null(strstr(err.text, "sj-test0"));
-		assert_int_equal(rtnl_link_set(rtnl, if_nametoindex("sj-test0"), true, 1300), 0);
-		close(fd);
-		assert_int_equal(if_nametoindex("sj-test0"), 0);
+		for (unsigned queues = 1; queues <= TUN_QUEUES_MAX; queues += 5) {
+			assert_int_equal(tun_open("sj-test0", offload, queues, &tun, &err), 0);
+			assert_int_equal(tun.count, queues);
+			/* A second owner is refused in words that help. */
+			assert_int_equal(tun_open("sj-test0", offload, queues, &other, &err), -1);
+			assert_int_equal(other.count, 0);
+			assert_non_null(strstr(err.text, "sj-test0"));
+			unsigned index = if_nametoindex("sj-test0");
+			assert_int_equal(rtnl_link_set(rtnl, index, true, 1300), 0);
+			tun_close(&tun);
+			assert_int_equal(tun.count, 0);
+			assert_int_equal(if_nametoindex("sj-test0"), 0);
+		}
 	}
-	assert_int_equal(tun_open("a-name-that-is-too-long", true, &err), -1);
+	assert_int_equal(tun_open("sj-test0", true, 0, &tun, &err), -1);
+	assert_int_equal(tun_open("a-name-that-is-too-long", true, 1, &tun, &err), -1);
 }
 
 int main(void)

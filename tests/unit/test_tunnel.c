@@ -187,18 +187,22 @@ static void start_side(int i, const char *tun)
 {
 	struct side *s = &sides[i];
 	struct err err = {""};
-	int fd = tun_open(tun, true, &err);
-	if (fd < 0)
+	struct tun device;
+	if (tun_open(tun, true, 1, &device, &err) < 0)
 		fail_msg("%s", err.text);
 	s->db = sadb_new();
 	s->peer.is_home_server = i == 0;
 	s->peer.prefix_count = 2;
 	s->peer.prefixes[0] = prefix("10.9.0.0/24");
 	s->peer.prefixes[1] = prefix("fd09::/64");
-	s->io = pktio_new(fd, NULL, &err);
+	bool udp = device.udp;
+	s->io = pktio_new(&device, NULL, &err);
 	assert_non_null(s->io);
-	struct fwd_config c = {
-	    .sadb = s->db, .io = pktio_ops(s->io), .df = FWD_DF_SET, .offload = true};
+	struct fwd_config c = {.sadb = s->db,
+			       .io = pktio_ops(s->io),
+			       .df = FWD_DF_SET,
+			       .offload = true,
+			       .offload_udp = udp};
 	s->f = fwd_new(&c, &err);
 	assert_non_null(s->f);
 	assert_int_equal(pktio_start(s->io, s->f), 0);
