@@ -24,14 +24,19 @@
 #include "platform/tun.h"
 
 /* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
- * up: the inner MTU until the node knows its
- * connections. */
+ * up: a terminal's inner MTU until it knows its connections. */
 #define NET_OVERHEAD_MAX 128
 #define NET_MTU_LEAST	 1280
+/* The least: IPv4, ESP with its trailer, an ICV of 12.  A home server's connections differ; what is
+ * too large for one of them is cut or refused by the packet path. */
+#define NET_OVERHEAD_LEAST 42
+
 #define NET_SYSCTL_MAX 96
 
 static uint32_t first_mtu(const struct config *cfg)
 {
+	if (cfg->role == ROLE_HOME_SERVER)
+		return cfg->mtu - NET_OVERHEAD_LEAST;
 	return cfg->mtu > NET_MTU_LEAST + NET_OVERHEAD_MAX ? cfg->mtu - NET_OVERHEAD_MAX
 							   : NET_MTU_LEAST;
 }
