@@ -277,7 +277,7 @@ void fleet_free(struct fleet *f)
 	for (uint32_t id = 0; id < f->count; id++) {
 		if (f->terminals[id])
 			fleet_remove(f, id);
-		fwd_run_commands(f->node.fwd, clock_now_us());
+		fwd_run_commands(fwd_worker(f->node.fwd, 0), clock_now_us());
 	}
 	registrar_free(f->registrar);
 	home_routes_free(f->routes);

@@ -248,7 +248,7 @@ static uint64_t run_out(struct carrier *c, uint64_t packets)
 	io->left = packets;
 	io->io_ns = 0;
 	uint64_t began = now_ns();
-	while (fwd_run_tun(f, clock_now_us()) > 0)
+	while (fwd_run_tun(fwd_worker(f, 0), clock_now_us()) > 0)
 		rcu_quiescent_state();
 	return now_ns() - began - io->io_ns;
 }
@@ -264,7 +264,7 @@ static uint64_t run_in(struct carrier *c, uint64_t packets)
 		packets -= count;
 		io->io_ns = 0;
 		uint64_t began = now_ns();
-		while (fwd_run_sock(f, SCALE_SOCK, true, clock_now_us()) > 0)
+		while (fwd_run_sock(fwd_worker(f, 0), SCALE_SOCK, true, clock_now_us()) > 0)
 			rcu_quiescent_state();
 		ns += now_ns() - began - io->io_ns;
 	}
@@ -311,10 +311,11 @@ static void flow_batch(struct carrier *c, bool inbound)
 	uint64_t began = now_ns();
 	io->left = FWD_FRAMES_MAX;
 	if (inbound)
-		c->flow.in_packets += fwd_run_sock(f, SCALE_SOCK, true, clock_now_us());
+		c->flow.in_packets +=
+		    fwd_run_sock(fwd_worker(f, 0), SCALE_SOCK, true, clock_now_us());
 	else
-		c->flow.packets += fwd_run_tun(f, clock_now_us());
-	fwd_run_commands(f, clock_now_us());
+		c->flow.packets += fwd_run_tun(fwd_worker(f, 0), clock_now_us());
+	fwd_run_commands(fwd_worker(f, 0), clock_now_us());
 	rcu_quiescent_state();
 	uint64_t ns = now_ns() - began;
 	c->flow.batches++;

@@ -92,6 +92,11 @@ void crypt_free(struct crypt *c)
 	free(c);
 }
 
+uint64_t crypt_id(const struct crypt *c)
+{
+	return c->id;
+}
+
 /* --- workers and schedules */
 
 bool crypt_library_usable(enum crypt_library library)
@@ -148,16 +153,16 @@ const char *crypt_worker_library(const struct crypt_worker *w)
 	return w->library;
 }
 
-static struct crypt_schedule *crypt_place(const struct crypt_worker *w, const struct crypt *c)
+static struct crypt_schedule *crypt_place(const struct crypt_worker *w, uint64_t id)
 {
-	return &w->schedules[c->id & w->schedule_mask];
+	return &w->schedules[id & w->schedule_mask];
 }
 
-void crypt_worker_forget(struct crypt_worker *w, const struct crypt *c)
+void crypt_worker_forget(struct crypt_worker *w, uint64_t id)
 {
-	if (crypt_place(w, c)->owner == c->id)
-		crypt_schedule_clear(crypt_place(w, c));
-	if (w->once->owner == c->id)
+	if (crypt_place(w, id)->owner == id)
+		crypt_schedule_clear(crypt_place(w, id));
+	if (w->once->owner == id)
 		crypt_schedule_clear(w->once);
 }
 
@@ -171,7 +176,7 @@ static const struct crypt_method *crypt_method_of(const struct crypt_worker *w,
 /* NULL: out of memory, as a rule; the packet is not to be had, the next one tries again. */
 static const struct crypt_schedule *crypt_make(struct crypt_worker *w, const struct crypt *c)
 {
-	struct crypt_schedule *s = crypt_place(w, c);
+	struct crypt_schedule *s = crypt_place(w, c->id);
 	if (s->owner && s->wanted != c->id) {
 		s->wanted = c->id;
 		s = w->once;
@@ -191,7 +196,7 @@ static const struct crypt_schedule *crypt_make(struct crypt_worker *w, const str
 
 static const struct crypt_schedule *crypt_schedule_of(struct crypt_worker *w, const struct crypt *c)
 {
-	struct crypt_schedule *s = crypt_place(w, c);
+	struct crypt_schedule *s = crypt_place(w, c->id);
 	if (s->owner != c->id)
 		return crypt_make(w, c);
 	if (s->wanted)

@@ -35,6 +35,9 @@ struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const u
 /* Wipes; NULL allowed.  Workers that used it forget it first (crypt_worker_forget). */
 void crypt_free(struct crypt *c);
 
+/* Never that of another, also when this one is gone. */
+uint64_t crypt_id(const struct crypt *c);
+
 /* Whose code does it: ipsec-mb where it was built in and the processor has AES instructions,
  * OpenSSL everywhere. */
 enum crypt_library { CRYPT_LIBRARY_BEST, CRYPT_LIBRARY_OPENSSL, CRYPT_LIBRARY_IPSEC_MB };
@@ -54,8 +57,8 @@ struct crypt_worker *crypt_worker_new(enum crypt_library library, unsigned sched
 void crypt_worker_free(struct crypt_worker *w); /* wipes; NULL allowed */
 /* "intel-ipsec-mb 1.3.0, AVX-512" or "OpenSSL 3.0.17": what does AES-GCM. */
 const char *crypt_worker_library(const struct crypt_worker *w);
-/* Wipes what the worker made of this key.  Of the worker's thread. */
-void crypt_worker_forget(struct crypt_worker *w, const struct crypt *c);
+/* Wipes what the worker made of the key with this id.  Of the worker's thread. */
+void crypt_worker_forget(struct crypt_worker *w, uint64_t id);
 
 struct crypt_op {
 	const struct crypt *crypt;

@@ -17,7 +17,7 @@
 #define CRYPT_SCHEDULE_LEN 1024	      /* of the largest: AES-GCM's of ipsec-mb */
 
 struct crypt {
-	uint64_t id; /* never that of another, also when this one is gone */
+	uint64_t id; /* crypt_id */
 	const struct alg *encr, *integ;
 	enum crypt_direction direction;
 	uint16_t key_len;

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 #include "base/mem.h"
 #include "daemon/config_field.h"
@@ -57,6 +58,17 @@ static int read_common_names(struct config_reading *r, cfg_t *root)
 	return config_field_interface(r, root, "tun", c->tun);
 }
 
+/* A terminal has one peer, and what comes from it is one flow.  A home server leaves half of the
+ * processors to the kernel and to control. */
+static uint32_t workers_default(enum config_role role)
+{
+	enum { MOST = 4 };
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	if (role == ROLE_TERMINAL || processors < 4)
+		return 1;
+	return processors / 2 < MOST ? (uint32_t)(processors / 2) : MOST;
+}
+
 static int read_common(struct config_reading *r, cfg_t *root)
 {
 	static const struct config_number numbers[] = {
@@ -66,6 +78,7 @@ static int read_common(struct config_reading *r, cfg_t *root)
 	    CONFIG_NUMBER(config, mark, "mark", 1, UINT32_MAX),
 	    CONFIG_NUMBER(config, table, "table", 1, UINT32_MAX),
 	    CONFIG_NUMBER(config, port, "port", 1, UINT16_MAX),
+	    CONFIG_NUMBER(config, workers, "workers", 1, FWD_WORKERS_MAX),
 	};
 	static const char *const dfs[] = {"copy", "set", "clear", NULL};
 	static const char *const libraries[] = {"best", "openssl", "ipsec-mb", NULL};
@@ -75,6 +88,7 @@ static int read_common(struct config_reading *r, cfg_t *root)
 
 	c->mtu = 1500;
 	c->offload = true;
+	c->workers = workers_default(c->role);
 	c->control_mode = 0660;
 	c->mark = 0x534a;
 	c->table = 434;

@@ -176,6 +176,7 @@ struct config {
 	uint32_t mtu;	       /* of outer packets; default 1500 */
 	bool offload;	       /* default yes */
 	enum fwd_df df;	       /* default set */
+	uint32_t workers;      /* packet threads; default by role and processors */
 	enum crypt_library library; /* default best */
 	char *control;		    /* socket path; default /run/sojourn/control */
 	uint32_t control_mode;	    /* default 0660 */

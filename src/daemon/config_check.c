@@ -309,6 +309,7 @@ const char *config_fixed_difference(const struct config *a, const struct config 
 	    {a->offload != b->offload, "offload"},
 	    {a->df != b->df, "df"},
 	    {a->library != b->library, "packet-crypto"},
+	    {a->workers != b->workers, "workers"},
 	    {strcmp(a->control, b->control) != 0, "control"},
 	    {a->control_mode != b->control_mode, "control-mode"},
 	    {strcmp(a->control_group, b->control_group) != 0, "control-group"},

@@ -82,7 +82,7 @@ static cfg_opt_t schema_home[] = {
 };
 
 static cfg_opt_t schema_root[] = {
-	ONE("role"), ONE("user"), ONE("root"), ONE("tun"), ONE("mtu"), ONE("offload"), ONE("df"), ONE("packet-crypto"),
+	ONE("role"), ONE("user"), ONE("root"), ONE("tun"), ONE("mtu"), ONE("offload"), ONE("df"), ONE("packet-crypto"), ONE("workers"),
 	ONE("control"), ONE("control-mode"), ONE("control-group"), ONE("mark"), ONE("table"),
 	ONE("port"), ONE("log-level"), MANY("home-agent"),
 	MANY("listen"), ONE("home-link"), SECTION("terminal", schema_terminal, TITLED),

@@ -52,17 +52,13 @@ static struct listener *listener_find(struct home *h, const struct addr *addr,
 	return NULL;
 }
 
-static void listener_ready(void *ctx, const struct netreq *reply, int fd)
+/* The first descriptor makes the socket; further ones are other packet threads' ends of it. */
+static void listener_put(struct node *n, struct listener *l, const struct netreq *reply, int fd)
 {
-	struct node *n = ctx;
-	struct listener *l = listener_find(home_of(n), &reply->local.addr, kind_of(n->cfg, reply));
-	char text[ENDPOINT_TEXT_MAX];
 	uint32_t plain;
-
-	if (fd < 0) {
-		log_error(n->log, "home: cannot listen on %s%s: %s",
-			  endpoint_format(&reply->local, text), reply->udp ? "" : " for ESP",
-			  reply->text);
+	if (l->sock >= 0) {
+		if (pktio_sock_join(n->pktio, (uint16_t)l->sock, fd) < 0)
+			log_error(n->log, "home: too many sockets");
 		return;
 	}
 	if (l->kind == LISTEN_IKE)
@@ -73,6 +69,20 @@ static void listener_ready(void *ctx, const struct netreq *reply, int fd)
 		log_error(n->log, "home: too many sockets");
 	else if (l->kind != LISTEN_IKE)
 		paths_set(n, l);
+}
+
+static void listener_ready(void *ctx, const struct netreq *reply, int fd)
+{
+	struct node *n = ctx;
+	struct listener *l = listener_find(home_of(n), &reply->local.addr, kind_of(n->cfg, reply));
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (fd < 0)
+		log_error(n->log, "home: cannot listen on %s%s: %s",
+			  endpoint_format(&reply->local, text), reply->udp ? "" : " for ESP",
+			  reply->text);
+	else
+		listener_put(n, l, reply, fd);
 }
 
 static int listen_on(struct node *n, const struct config *cfg, const struct addr *addr,
@@ -89,7 +99,12 @@ static int listen_on(struct node *n, const struct config *cfg, const struct addr
 			     .on = true,
 			     .udp = kind != LISTEN_ESP,
 			     .local = {.addr = *addr, .port = port_of(cfg, kind)}};
-	return netreq_send(n->net, &req, listener_ready, n);
+	/* Raw sockets would all get all of it. */
+	unsigned ends = kind == LISTEN_UDP ? fwd_worker_count(n->fwd) : 1;
+	int r = 0;
+	for (unsigned i = 0; i < ends && r >= 0; i++)
+		r = netreq_send(n->net, &req, listener_ready, n);
+	return r;
 }
 
 static bool may_be_native(const struct config *cfg)

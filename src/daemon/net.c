@@ -129,7 +129,9 @@ static unsigned net_ifindex(const struct net *n, const char *interface)
 
 static int net_do_sock(struct net *n, const struct netreq *req, int *fd, struct err *err)
 {
-	*fd = packet_socket_open(req, n->cfg->mark, n->cfg->df, err);
+	/* One for each packet thread: a home server asks as often. */
+	bool shared = req->udp && n->cfg->role == ROLE_HOME_SERVER && n->cfg->workers > 1;
+	*fd = packet_socket_open(req, n->cfg->mark, n->cfg->df, shared, err);
 	/* A terminal may speak from any port, as behind a NAT: better than not at all while
 	 * another program has ours, or a socket of before is not closed yet. */
 	if (*fd == -EADDRINUSE && n->cfg->role == ROLE_TERMINAL && req->local.port) {
@@ -137,7 +139,7 @@ static int net_do_sock(struct net *n, const struct netreq *req, int *fd, struct 
 		any_port.local.port = 0;
 		log_warn(n->log, "net: port_taken port=%u interface=%s action=\"any port\"",
 			 req->local.port, req->interface);
-		*fd = packet_socket_open(&any_port, n->cfg->mark, n->cfg->df, err);
+		*fd = packet_socket_open(&any_port, n->cfg->mark, n->cfg->df, false, err);
 	}
 	if (*fd < 0)
 		return *fd;

@@ -45,7 +45,7 @@ int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *le
 		  struct tun *tun, unsigned *ifindex, struct err *err)
 {
 	char path[NET_SYSCTL_MAX];
-	if (tun_open(cfg->tun, cfg->offload, 1, tun, err) < 0)
+	if (tun_open(cfg->tun, cfg->offload, cfg->workers, tun, err) < 0)
 		return -1;
 	*ifindex = if_nametoindex(cfg->tun);
 	/* No link-local address: router solicitations and group reports have nobody to hear

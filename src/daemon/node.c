@@ -441,6 +441,7 @@ static int node_build(struct node *n, struct net_start *start, struct err *err)
 	n->sadb = sadb_new();
 	n->table = conn_table_new(state_changed, n);
 	conn_table_set_retire(n->table, retire_sa, n);
+	unsigned workers = start->tun.count;
 	n->pktio = pktio_new(&start->tun, n->log, err);
 	if (!n->pktio)
 		return -1;
@@ -451,6 +452,7 @@ static int node_build(struct node *n, struct net_start *start, struct err *err)
 				.offload = n->cfg->offload,
 				.offload_udp = start->tun.udp,
 				.library = n->cfg->library,
+				.workers = workers,
 				.ike = n->cfg->ike != NULL};
 	for (unsigned i = 0; i < n->cfg->home_agent_count; i++) {
 		const struct addr *a = &n->cfg->home_agents[i];

@@ -8,8 +8,9 @@
  *        -> control, or merged TCP segments -> TUN batch
  *
  * It does no system call itself: struct fwd_io is given at creation (platform has the real
- * one, tests have their own).  One thread (the packet thread, registered with RCU QSBR) calls
- * fwd_run_*; control calls the others.  No allocation, lock, log or system call per packet.
+ * one, tests have their own).  Each worker has one thread (a packet thread, registered with RCU
+ * QSBR) that calls fwd_run_*; control calls the others.  No allocation, lock, log or system call
+ * per packet.
  */
 #ifndef FORWARD_FWD_H
 #define FORWARD_FWD_H
@@ -73,7 +74,11 @@ struct fwd_io {
 	int (*send)(void *ctx, struct fwd_send *sends, int n);
 	void (*event)(void *ctx);   /* wakes control: events are waiting */
 	void (*command)(void *ctx); /* wakes the packet thread: commands are waiting */
+	/* What the worker is called with in place of ctx; NULL: ctx, all of them. */
+	void *(*of_worker)(void *ctx, unsigned index);
 };
+
+#define FWD_WORKERS_MAX 16
 
 enum fwd_df { FWD_DF_COPY, FWD_DF_SET, FWD_DF_CLEAR };
 
@@ -90,16 +95,21 @@ struct fwd_config {
 	uint8_t own_count;
 	bool ike; /* somebody takes IKE messages (fwd_ike_next) */
 	enum crypt_library library;
+	unsigned workers; /* packet threads; 0: one */
 };
 
 struct fwd;
+struct fwd_worker;
 struct fwd *fwd_new(const struct fwd_config *cfg, struct err *err);
 void fwd_free(struct fwd *f); /* no thread runs in it any more */
 
-/* --- the packet thread: one batch each; return how much was done, 0 for nothing */
-unsigned fwd_run_tun(struct fwd *f, usec_t now_us);
-unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us);
-void fwd_run_commands(struct fwd *f, usec_t now_us); /* everything that waits */
+unsigned fwd_worker_count(const struct fwd *f);
+struct fwd_worker *fwd_worker(struct fwd *f, unsigned index);
+
+/* --- a packet thread: one batch each; return how much was done, 0 for nothing */
+unsigned fwd_run_tun(struct fwd_worker *w, usec_t now_us);
+unsigned fwd_run_sock(struct fwd_worker *w, uint16_t sock, bool udp, usec_t now_us);
+void fwd_run_commands(struct fwd_worker *w, usec_t now_us); /* everything that waits */
 
 /* --- control: what is published */
 /* Packets to prefix go to these (taken); NULL takes the route away.  0 or -ENOMEM. */

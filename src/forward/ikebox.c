@@ -46,17 +46,13 @@ enum drop_reason ikebox_put(struct ikebox *b, const struct fwd_dgram *d, uint16_
 	return DROP_COUNT;
 }
 
-struct fwd_ike *ikebox_next(struct ikebox *b)
+struct fwd_ike *ikebox_next(struct ikebox *b, bool init)
 {
-	struct bytering *const order[] = {b->known, b->init};
-	for (int i = 0; i < 2; i++) {
-		struct fwd_ike *e = order[i] ? bytering_peek(order[i]) : NULL;
-		if (e) {
-			b->taken = order[i];
-			return e;
-		}
-	}
-	return NULL;
+	struct bytering *from = init ? b->init : b->known;
+	struct fwd_ike *e = from ? bytering_peek(from) : NULL;
+	if (e)
+		b->taken = from;
+	return e;
 }
 
 void ikebox_done(struct ikebox *b)

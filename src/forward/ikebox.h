@@ -22,7 +22,8 @@ void ikebox_clear(struct ikebox *b);
 /* One message, without the marker: copied, or why not. */
 enum drop_reason ikebox_put(struct ikebox *b, const struct fwd_dgram *d, uint16_t sock,
 			    const uint8_t *msg, uint32_t len, usec_t now_us);
-struct fwd_ike *ikebox_next(struct ikebox *b);
+/* The oldest of an IKE SA, or the oldest IKE_SA_INIT. */
+struct fwd_ike *ikebox_next(struct ikebox *b, bool init);
 void ikebox_done(struct ikebox *b);
 
 #endif

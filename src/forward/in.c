@@ -34,6 +34,24 @@
 #define COPY_US		     (100 * USEC_PER_MS) /* how long a path is taken for heard */
 #define PORT_REGISTRATION    434
 
+/* --- one worker at a time in a sequence space, for as long as a batch stays in it */
+
+static void release(struct fwd_worker *w)
+{
+	if (w->in.held)
+		spin_unlock(&w->in.held->rx_lock);
+	w->in.held = NULL;
+}
+
+static void hold(struct fwd_worker *w, struct space *space)
+{
+	if (!w->locks || w->in.held == space)
+		return;
+	release(w);
+	spin_lock(&space->rx_lock);
+	w->in.held = space;
+}
+
 /* --- before opening */
 
 /* The hello's number, if the packet may be one. */
@@ -91,7 +109,7 @@ static bool copy_matters(const struct in_packet *in, usec_t now_us)
 }
 
 /* Decides by which number a packet is opened; false: it is dropped for in->fallback. */
-static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec_t now_us)
+static bool choose_number(struct fwd_worker *w, struct in_packet *in, uint32_t lo, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	const struct replay *replay = sa->space->replay;
@@ -115,7 +133,7 @@ static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec
 				return true;
 			}
 			can_hello = can_hello &&
-				    fwd_limit_ok(&f->in.seen_tries, now_us, SEEN_TRIES_PER_SEC);
+				    fwd_limit_ok(&w->in.seen_tries, now_us, SEEN_TRIES_PER_SEC);
 			break;
 		case REPLAY_TOO_OLD:
 			in->fallback = DROP_TOO_OLD;
@@ -127,30 +145,30 @@ static bool choose_number(struct fwd *f, struct in_packet *in, uint32_t lo, usec
 	return in->hello;
 }
 
-static void drop_packet(struct fwd *f, const struct in_packet *in, enum drop_reason reason)
+static void drop_packet(struct fwd_worker *w, const struct in_packet *in, enum drop_reason reason)
 {
-	fwd_drop(f, reason, 1);
+	fwd_drop(w, reason, 1);
 	if (reason == DROP_REPLAYED && shared_space(in->sa))
-		fwd_add(&f->stats.duplicates, 1);
+		fwd_add(&w->stats.duplicates, 1);
 }
 
-static void take_ike(struct fwd *f, const struct fwd_dgram *d, const uint8_t *p, uint32_t len,
-		     usec_t now_us)
+static void take_ike(struct fwd_worker *w, const struct fwd_dgram *d, const uint8_t *p,
+		     uint32_t len, usec_t now_us)
 {
 	enum drop_reason why = DROP_IKE_CLOSED;
-	if (f->cfg.ike)
-		why = ikebox_put(&f->ike, d, f->in.sock, p + IKE_NON_ESP_LEN, len - IKE_NON_ESP_LEN,
+	if (w->cfg->ike)
+		why = ikebox_put(&w->ike, d, w->in.sock, p + IKE_NON_ESP_LEN, len - IKE_NON_ESP_LEN,
 				 now_us);
 	if (why < DROP_COUNT) {
-		fwd_drop(f, why, 1);
+		fwd_drop(w, why, 1);
 		return;
 	}
-	fwd_add(&f->stats.ike_messages, 1);
-	f->event_waiting = true;
+	fwd_add(&w->stats.ike_messages, 1);
+	w->event_waiting = true;
 }
 
 /* What a datagram holds: true for ESP, else it was taken or counted. */
-static bool is_esp(struct fwd *f, const struct fwd_dgram *d, const uint8_t *p, uint32_t len,
+static bool is_esp(struct fwd_worker *w, const struct fwd_dgram *d, const uint8_t *p, uint32_t len,
 		   bool udp, usec_t now_us)
 {
 	enum esp_udp_kind kind = len < ESP_MIN_LEN ? ESP_UDP_RUNT : ESP_UDP_ESP;
@@ -160,53 +178,54 @@ static bool is_esp(struct fwd *f, const struct fwd_dgram *d, const uint8_t *p, u
 	case ESP_UDP_ESP:
 		if (len >= ESP_MIN_LEN)
 			return true;
-		fwd_drop(f, DROP_RUNT, 1);
+		fwd_drop(w, DROP_RUNT, 1);
 		return false;
 	case ESP_UDP_IKE:
-		take_ike(f, d, p, len, now_us);
+		take_ike(w, d, p, len, now_us);
 		return false;
 	case ESP_UDP_KEEPALIVE:
-		fwd_add(&f->stats.keepalives, 1);
+		fwd_add(&w->stats.keepalives, 1);
 		return false;
 	case ESP_UDP_RUNT:
-		fwd_drop(f, DROP_RUNT, 1);
+		fwd_drop(w, DROP_RUNT, 1);
 		return false;
 	}
 	return false;
 }
 
-static void take_packet(struct fwd *f, const struct fwd_dgram *d, uint8_t *p, uint32_t len,
+static void take_packet(struct fwd_worker *w, const struct fwd_dgram *d, uint8_t *p, uint32_t len,
 			bool udp, usec_t now_us)
 {
-	if (!is_esp(f, d, p, len, udp, now_us))
+	if (!is_esp(w, d, p, len, udp, now_us))
 		return;
 	struct reader r = reader_of(p, ESP_HEADER_LEN);
 	uint32_t spi = reader_u32(&r), lo = reader_u32(&r);
-	struct in_packet *in = &f->in.packets[f->in.count];
+	struct in_packet *in = &w->in.packets[w->in.count];
 	in->dgram = d;
-	in->sa = sadb_find(f->cfg.sadb, spi);
+	in->sa = sadb_find(w->cfg->sadb, spi);
 	if (!in->sa) {
-		fwd_drop(f, DROP_UNKNOWN_SPI, 1);
+		fwd_drop(w, DROP_UNKNOWN_SPI, 1);
 		return;
 	}
 	const struct sa *sa = in->sa;
 	if (atomic_load_explicit(&sa->udp, memory_order_relaxed) != udp) {
-		fwd_drop(f, DROP_WRONG_FORM, 1);
+		fwd_drop(w, DROP_WRONG_FORM, 1);
 		return;
 	}
 	if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
-		fwd_drop(f, DROP_SA_DEAD, 1);
+		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
 	if (len < (uint32_t)ESP_MIN_LEN + sa->iv_len + sa->icv_len) {
-		fwd_drop(f, DROP_RUNT, 1);
+		fwd_drop(w, DROP_RUNT, 1);
 		return;
 	}
-	if (!choose_number(f, in, lo, now_us)) {
-		drop_packet(f, in, in->fallback);
+	hold(w, sa->space);
+	if (!choose_number(w, in, lo, now_us)) {
+		drop_packet(w, in, in->fallback);
 		return;
 	}
-	f->in.ops[f->in.count++] = (struct crypt_op){
+	w->in.ops[w->in.count++] = (struct crypt_op){
 	    .crypt = sa->crypt,
 	    .esp = p,
 	    .len = len,
@@ -217,11 +236,11 @@ static void take_packet(struct fwd *f, const struct fwd_dgram *d, uint8_t *p, ui
 
 /* --- opening */
 
-static void open_packets(struct fwd *f, usec_t now_us)
+static void open_packets(struct fwd_worker *w, usec_t now_us)
 {
-	struct fwd_in *in = &f->in;
+	struct fwd_in *in = &w->in;
 	unsigned again = 0;
-	crypt_open(f->crypt, in->ops, in->count);
+	crypt_open(w->crypt, in->ops, in->count);
 	for (unsigned i = 0; i < in->count; i++) {
 		if (in->ops[i].ok || !in->packets[i].may_hello ||
 		    !fwd_limit_ok(&in->second_tries, now_us, SECOND_TRIES_PER_SEC))
@@ -237,7 +256,7 @@ static void open_packets(struct fwd *f, usec_t now_us)
 	}
 	if (again == 0)
 		return;
-	crypt_open(f->crypt, in->again, again);
+	crypt_open(w->crypt, in->again, again);
 	for (unsigned i = 0; i < again; i++)
 		in->ops[in->again_of[i]].ok = in->again[i].ok;
 }
@@ -245,7 +264,7 @@ static void open_packets(struct fwd *f, usec_t now_us)
 /* --- after opening */
 
 /* The newest packet of the SA came from elsewhere than expected: control decides. */
-static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_us)
+static void look_for_move(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	const struct endpoint *src = &in->dgram->src;
@@ -255,28 +274,28 @@ static void look_for_move(struct fwd *f, const struct in_packet *in, usec_t now_
 	if (sa->moved_path == path && endpoint_equal(&sa->moved_src, src) && sa->moved_us &&
 	    now_us - sa->moved_us < FWD_RETELL_US)
 		return;
-	struct fwd_event *e = fwd_event_slot(f, FWD_EV_MOVED, sa, now_us);
+	struct fwd_event *e = fwd_event_slot(w, FWD_EV_MOVED, sa, now_us);
 	if (!e)
 		return;
 	e->number = in->number;
 	e->src = *src;
-	e->sock = f->in.sock;
+	e->sock = w->in.sock;
 	e->tos = in->dgram->tos;
-	fwd_event_push(f);
+	fwd_event_push(w);
 	sa->moved_path = path;
 	sa->moved_src = *src;
 	sa->moved_us = now_us;
 }
 
-static void note_newest(struct fwd *f, const struct in_packet *in, usec_t now_us)
+static void note_newest(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
 {
 	fwd_put(&in->sa->newest, in->number);
 	in->sa->newest_resets = in->sa->space->resets;
-	look_for_move(f, in, now_us);
+	look_for_move(w, in, now_us);
 }
 
 /* Commits an authentic packet to the window and the SA.  False: another copy was first. */
-static bool mark_packet(struct fwd *f, const struct in_packet *in, usec_t now_us)
+static bool mark_packet(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	switch (replay_mark(sa->space->replay, in->number)) {
@@ -285,16 +304,16 @@ static bool mark_packet(struct fwd *f, const struct in_packet *in, usec_t now_us
 	case REPLAY_SEEN:
 		if (shared_space(sa) && is_newest(sa, in->number)) {
 			fwd_put(&sa->last_us, now_us);
-			note_newest(f, in, now_us);
+			note_newest(w, in, now_us);
 		}
-		drop_packet(f, in, DROP_REPLAYED);
+		drop_packet(w, in, DROP_REPLAYED);
 		return false;
 	case REPLAY_TOO_OLD:
-		drop_packet(f, in, DROP_TOO_OLD);
+		drop_packet(w, in, DROP_TOO_OLD);
 		return false;
 	}
 	if (is_newest(sa, in->number))
-		note_newest(f, in, now_us);
+		note_newest(w, in, now_us);
 	return true;
 }
 
@@ -307,10 +326,10 @@ static bool in_prefixes(const struct peer *peer, const struct addr *a)
 }
 
 /* A terminal's home addresses are its peer's, as they are assigned. */
-static bool is_own(const struct fwd *f, const struct peer *peer, const struct addr *a)
+static bool is_own(const struct fwd_worker *w, const struct peer *peer, const struct addr *a)
 {
-	for (unsigned i = 0; i < f->cfg.own_count; i++)
-		if (addr_equal(&f->cfg.own[i], a))
+	for (unsigned i = 0; i < w->cfg->own_count; i++)
+		if (addr_equal(&w->cfg->own[i], a))
 			return true;
 	for (unsigned i = 0; peer->is_home_server && i < peer->prefix_count; i++)
 		if (peer->prefixes[i].len == addr_len(a) * 8 &&
@@ -319,10 +338,10 @@ static bool is_own(const struct fwd *f, const struct peer *peer, const struct ad
 	return false;
 }
 
-static bool is_registration(const struct fwd *f, const struct peer *peer, const uint8_t *packet,
-			    const struct ip_info *info)
+static bool is_registration(const struct fwd_worker *w, const struct peer *peer,
+			    const uint8_t *packet, const struct ip_info *info)
 {
-	bool own = is_own(f, peer, &info->dst);
+	bool own = is_own(w, peer, &info->dst);
 	if (!own || info->fragment)
 		return false;
 	if (info->proto == IP_PROTO_MH)
@@ -354,68 +373,69 @@ static bool active_or_asked(struct sa *sa, usec_t now_us)
 	return sa->asked_us;
 }
 
-static void give_to_control(struct fwd *f, const struct in_packet *in, enum fwd_event_kind kind,
-			    const uint8_t *data, size_t len, usec_t now_us)
+static void give_to_control(struct fwd_worker *w, const struct in_packet *in,
+			    enum fwd_event_kind kind, const uint8_t *data, size_t len,
+			    usec_t now_us)
 {
 	struct fwd_event *e = NULL;
 	if (len <= FWD_EVENT_DATA_MAX && (!in->hello || hello_welcome(in->sa, now_us)))
-		e = fwd_event_slot(f, kind, in->sa, now_us);
+		e = fwd_event_slot(w, kind, in->sa, now_us);
 	if (!e) {
-		fwd_drop(f, DROP_CONTROL_BUSY, 1);
+		fwd_drop(w, DROP_CONTROL_BUSY, 1);
 		return;
 	}
 	e->hello = in->hello;
 	e->number = in->number;
 	e->src = in->dgram->src;
-	e->sock = f->in.sock;
+	e->sock = w->in.sock;
 	e->tos = in->dgram->tos;
 	e->len = (uint16_t)len;
 	memcpy(e->data, data, len);
-	fwd_event_push(f);
+	fwd_event_push(w);
 	/* A hello may be a replay. */
 	if (kind == FWD_EV_CONTROL && !in->hello)
 		in->sa->asked_us = now_us;
 }
 
-static void take_dummy(struct fwd *f, const struct in_packet *in, const uint8_t *payload,
+static void take_dummy(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload,
 		       size_t len, usec_t now_us)
 {
 	struct esp_probe probe;
 	if (in->hello)
-		fwd_drop(f, DROP_HELLO_DATA, 1);
+		fwd_drop(w, DROP_HELLO_DATA, 1);
 	else if (esp_read_probe(payload, len, &probe))
-		give_to_control(f, in, FWD_EV_PROBE, payload, len, now_us);
+		give_to_control(w, in, FWD_EV_PROBE, payload, len, now_us);
 	else
-		fwd_drop(f, DROP_DUMMY, 1);
+		fwd_drop(w, DROP_DUMMY, 1);
 }
 
-static void take_inner(struct fwd *f, const struct in_packet *in, uint8_t *packet,
+static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t *packet,
 		       const struct ip_info *info, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	const struct peer *peer = sa->peer;
 	if (!peer->is_home_server && !in_prefixes(peer, &info->src)) {
-		fwd_drop(f, DROP_INNER_SOURCE, 1);
+		fwd_drop(w, DROP_INNER_SOURCE, 1);
 		return;
 	}
 	if (peer->is_home_server && !in_prefixes(peer, &info->dst)) {
-		fwd_drop(f, DROP_INNER_DESTINATION, 1);
+		fwd_drop(w, DROP_INNER_DESTINATION, 1);
 		return;
 	}
-	if (is_registration(f, in->sa->peer, packet, info)) {
-		give_to_control(f, in, FWD_EV_CONTROL, packet, info->total_len, now_us);
+	if (is_registration(w, in->sa->peer, packet, info)) {
+		give_to_control(w, in, FWD_EV_CONTROL, packet, info->total_len, now_us);
 		return;
 	}
 	if (in->hello) {
-		fwd_drop(f, DROP_HELLO_DATA, 1);
+		fwd_drop(w, DROP_HELLO_DATA, 1);
 		return;
 	}
 	if (peer->strict && !active_or_asked(sa, now_us)) {
-		fwd_drop(f, DROP_NOT_ACTIVE, 1);
+		fwd_drop(w, DROP_NOT_ACTIVE, 1);
 		return;
 	}
 	if (!ip_ecn_decapsulate(packet, in->dgram->tos)) {
-		fwd_drop(f, DROP_ECN, 1);
+		fwd_drop(w, DROP_ECN, 1);
 		return;
 	}
 	uint32_t mtu = atomic_load_explicit(&peer->clamp_mtu, memory_order_relaxed);
@@ -423,99 +443,102 @@ static void take_inner(struct fwd *f, const struct in_packet *in, uint8_t *packe
 		ip_clamp_mss(packet, info->total_len, mtu);
 	if (fwd_get(&sa->first_us) == 0)
 		fwd_put(&sa->first_us, now_us);
-	fwd_add(&f->stats.in_packets, 1);
-	fwd_add(&f->stats.in_bytes, info->total_len);
-	merge_add(&f->in.merge, packet, info);
+	fwd_add(&w->stats.in_packets, 1);
+	fwd_add(&w->stats.in_bytes, info->total_len);
+	merge_add(&w->in.merge, packet, info);
 }
 
-static void accept_packet(struct fwd *f, unsigned i, usec_t now_us)
+static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
-	const struct in_packet *in = &f->in.packets[i];
-	const struct crypt_op *op = &f->in.ops[i];
+	const struct in_packet *in = &w->in.packets[i];
+	const struct crypt_op *op = &w->in.ops[i];
 	struct sa *sa = in->sa;
+	hold(w, sa->space);
 	if (!op->ok) {
-		drop_packet(f, in, in->fallback);
+		drop_packet(w, in, in->fallback);
 		return;
 	}
 	/* It may have ended earlier in this batch. */
 	if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
-		fwd_drop(f, DROP_SA_DEAD, 1);
+		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
-	if (!in->hello && !mark_packet(f, in, now_us))
+	if (!in->hello && !mark_packet(w, in, now_us))
 		return;
 	uint8_t *payload = op->esp + ESP_HEADER_LEN + sa->iv_len;
 	size_t len = op->len - ESP_HEADER_LEN - (size_t)sa->iv_len - sa->icv_len;
 	uint8_t next_header;
 	bool sound = esp_read_trailer(payload, len, &len, &next_header);
 	if (!in->hello)
-		fwd_count_packet(f, sa, false, sound ? (uint32_t)len : 0, now_us);
+		fwd_count(w, sa, false, 1, sound ? len : 0, now_us);
 	if (!sound) {
-		fwd_drop(f, DROP_BAD_TRAILER, 1);
+		fwd_drop(w, DROP_BAD_TRAILER, 1);
 		return;
 	}
 	if (next_header == IP_PROTO_NONE) {
-		take_dummy(f, in, payload, len, now_us);
+		take_dummy(w, in, payload, len, now_us);
 		return;
 	}
 	struct ip_info info;
 	uint8_t version = next_header == IP_PROTO_IPIP ? 4 : 6;
 	if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
 	    !ip_parse(payload, len, &info) || info.version != version) {
-		fwd_drop(f, DROP_BAD_INNER, 1);
+		fwd_drop(w, DROP_BAD_INNER, 1);
 		return;
 	}
-	take_inner(f, in, payload, &info, now_us);
+	take_inner(w, in, payload, &info, now_us);
 }
 
-static void write_tun(struct fwd *f)
+static void write_tun(struct fwd_worker *w)
 {
-	struct merge *m = &f->in.merge;
+	struct merge *m = &w->in.merge;
 	int n = merge_finish(m);
 	if (n == 0)
 		return;
-	int done = f->cfg.io.tun_write(f->cfg.io.ctx, m->writes, n);
+	int done = w->io.tun_write(w->io.ctx, m->writes, n);
 	for (int i = 0; i < n; i++) {
 		if (i >= done || m->writes[i].failed)
-			fwd_drop(f, DROP_TUN_FAILED, m->runs[i].count);
+			fwd_drop(w, DROP_TUN_FAILED, m->runs[i].count);
 		else
-			fwd_add(&f->stats.tun_writes, 1);
+			fwd_add(&w->stats.tun_writes, 1);
 	}
 }
 
-static void finish_packets(struct fwd *f, usec_t now_us)
+static void finish_packets(struct fwd_worker *w, usec_t now_us)
 {
-	if (f->in.count == 0)
+	release(w);
+	if (w->in.count == 0)
 		return;
-	open_packets(f, now_us);
-	merge_begin(&f->in.merge, f->cfg.offload, f->cfg.offload_udp);
-	for (unsigned i = 0; i < f->in.count; i++)
-		accept_packet(f, i, now_us);
-	f->in.count = 0;
-	write_tun(f);
+	open_packets(w, now_us);
+	merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
+	for (unsigned i = 0; i < w->in.count; i++)
+		accept_packet(w, i, now_us);
+	release(w);
+	w->in.count = 0;
+	write_tun(w);
 }
 
-unsigned fwd_run_sock(struct fwd *f, uint16_t sock, bool udp, usec_t now_us)
+unsigned fwd_run_sock(struct fwd_worker *w, uint16_t sock, bool udp, usec_t now_us)
 {
-	int n = f->cfg.io.recv(f->cfg.io.ctx, sock, f->dgrams, FWD_DGRAMS_MAX);
+	int n = w->io.recv(w->io.ctx, sock, w->dgrams, FWD_DGRAMS_MAX);
 	if (n <= 0)
 		return 0;
-	fwd_add(&f->stats.in_recvs, (uint64_t)n);
-	f->in.sock = sock;
+	fwd_add(&w->stats.in_recvs, (uint64_t)n);
+	w->in.sock = sock;
 	for (int i = 0; i < n; i++) {
-		const struct fwd_dgram *d = &f->dgrams[i];
+		const struct fwd_dgram *d = &w->dgrams[i];
 		uint32_t len = d->len < FWD_BUFFER_LEN ? d->len : FWD_BUFFER_LEN;
 		uint32_t size = d->gso_size ? d->gso_size : len;
 		uint32_t off = 0;
 		do {
 			uint32_t part = len - off < size ? len - off : size;
-			if (f->in.count == FWD_OPS_MAX)
-				finish_packets(f, now_us);
-			take_packet(f, d, d->data + off, part, udp, now_us);
+			if (w->in.count == FWD_OPS_MAX)
+				finish_packets(w, now_us);
+			take_packet(w, d, d->data + off, part, udp, now_us);
 			off += part;
 		} while (off < len);
 	}
-	finish_packets(f, now_us);
-	fwd_event_flush(f);
+	finish_packets(w, now_us);
+	fwd_event_flush(w);
 	return (unsigned)n;
 }

@@ -17,7 +17,7 @@
 #include "forward/state.h"
 
 #define IP6_MTU_MIN	 1280
-#define TOO_BIG_PER_SEC	 1000 /* RFC 4443 2.4 (f) asks for a limit */
+#define TOO_BIG_PER_SEC	 1000 /* RFC 4443 2.4 (w) asks for a limit */
 #define TOO_BIG_LEN_MAX	 IP6_MTU_MIN
 #define NUMBER_MAX_PLAIN UINT32_MAX
 #define NUMBER_MAX_ESN	 (UINT64_MAX - 1)
@@ -29,6 +29,7 @@ struct target {
 	const struct path *path;
 	uint64_t number; /* of the next packet */
 	bool spent;
+	uint32_t most; /* of a frame's packets, by the SA's lifetime */
 };
 
 struct targets {
@@ -55,13 +56,13 @@ static bool joins(const struct fwd_out *o, unsigned first, unsigned last, unsign
 	       o->ops[last].esp + o->ops[last].len == o->ops[i].esp;
 }
 
-static unsigned make_sends(struct fwd *f)
+static unsigned make_sends(struct fwd_worker *w)
 {
-	struct fwd_out *o = &f->out;
+	struct fwd_out *o = &w->out;
 	unsigned sends = 0;
 	for (unsigned i = 0; i < o->count;) {
 		if (!o->ops[i].ok) {
-			fwd_drop(f, DROP_SEND_FAILED, 1);
+			fwd_drop(w, DROP_SEND_FAILED, 1);
 			i++;
 			continue;
 		}
@@ -88,38 +89,46 @@ static unsigned make_sends(struct fwd *f)
 	return sends;
 }
 
-static void send_failed(struct fwd *f, unsigned i, usec_t now_us)
+static void tell_path_mtu(struct fwd_worker *w, struct sa *sa, const struct fwd_send *s,
+			  usec_t now_us)
 {
-	const struct fwd_send *s = &f->out.sends[i];
-	fwd_drop(f, DROP_SEND_FAILED, f->out.send_count[i]);
-	if (s->error != EMSGSIZE)
-		return;
-	struct sa *sa = f->out.packets[f->out.send_first[i]].sa;
 	if (sa->told_mtu == s->mtu && now_us - sa->told_mtu_us < FWD_RETELL_US)
 		return;
-	struct fwd_event *e = fwd_event_slot(f, FWD_EV_PATH_MTU, sa, now_us);
+	struct fwd_event *e = fwd_event_slot(w, FWD_EV_PATH_MTU, sa, now_us);
 	if (!e)
 		return;
 	e->outbound = true;
 	e->mtu = s->mtu;
 	e->src = s->path->remote;
-	fwd_event_push(f);
+	fwd_event_push(w);
 	sa->told_mtu = s->mtu;
 	sa->told_mtu_us = now_us;
 }
 
-void out_flush(struct fwd *f, usec_t now_us)
+static void send_failed(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
-	struct fwd_out *o = &f->out;
+	const struct fwd_send *s = &w->out.sends[i];
+	struct sa *sa = w->out.packets[w->out.send_first[i]].sa;
+	fwd_drop(w, DROP_SEND_FAILED, w->out.send_count[i]);
+	if (s->error != EMSGSIZE)
+		return;
+	fwd_lock(w, &sa->space->tx_lock);
+	tell_path_mtu(w, sa, s, now_us);
+	fwd_unlock(w, &sa->space->tx_lock);
+}
+
+void out_flush(struct fwd_worker *w, usec_t now_us)
+{
+	struct fwd_out *o = &w->out;
 	if (o->count == 0)
 		return;
-	crypt_seal(f->crypt, o->ops, o->count);
-	unsigned n = make_sends(f);
-	int sent = n ? f->cfg.io.send(f->cfg.io.ctx, o->sends, (int)n) : 0;
-	fwd_add(&f->stats.out_sends, (uint64_t)(sent > 0 ? sent : 0));
+	crypt_seal(w->crypt, o->ops, o->count);
+	unsigned n = make_sends(w);
+	int sent = n ? w->io.send(w->io.ctx, o->sends, (int)n) : 0;
+	fwd_add(&w->stats.out_sends, (uint64_t)(sent > 0 ? sent : 0));
 	for (unsigned i = 0; i < n; i++) {
 		if ((int)i >= sent || o->sends[i].error)
-			send_failed(f, i, now_us);
+			send_failed(w, i, now_us);
 	}
 	o->count = 0;
 	o->used = 0;
@@ -127,22 +136,22 @@ void out_flush(struct fwd *f, usec_t now_us)
 
 /* Room in the arena for an ESP packet with everything but the payload filled in: returns where
  * that goes. */
-static uint8_t *out_room(struct fwd *f, const struct target *t, uint64_t number,
+static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t number,
 			 const struct outer *outer, uint32_t inner_len, usec_t now_us)
 {
-	struct fwd_out *o = &f->out;
+	struct fwd_out *o = &w->out;
 	const struct sa *sa = t->sa;
 	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
 	size_t body = inner_len + esp_pad_len(inner_len, sa->block_len) + ESP_TRAILER_LEN;
 	size_t len = head + body + sa->icv_len;
 	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
-		out_flush(f, now_us);
+		out_flush(w, now_us);
 
 	uint8_t *p = o->arena + o->used;
 	o->used += len;
-	struct writer w = writer_of(p, ESP_HEADER_LEN);
-	writer_u32(&w, sa->spi);
-	writer_u32(&w, (uint32_t)number);
+	struct writer esp = writer_of(p, ESP_HEADER_LEN);
+	writer_u32(&esp, sa->spi);
+	writer_u32(&esp, (uint32_t)number);
 	esp_write_trailer(p + head, inner_len, sa->block_len, outer->next_header);
 	o->ops[o->count] = (struct crypt_op){
 	    .crypt = sa->crypt,
@@ -172,12 +181,12 @@ static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 }
 
 /* False, and *why, when no copy can be sent. */
-static bool find_targets(struct fwd *f, const struct addr *dst, struct targets *out,
+static bool find_targets(struct fwd_worker *w, const struct addr *dst, struct targets *out,
 			 enum drop_reason *why)
 {
 	/* What is for the link alone stays here, even under a default route. */
 	bool local = addr_is_link_local(dst) || addr_is_multicast(dst);
-	const struct active *active = local ? NULL : fib_find(f->fib, dst);
+	const struct active *active = local ? NULL : fib_find(w->shared->fib, dst);
 	out->count = 0;
 	out->mtu = UINT32_MAX;
 	*why = DROP_NO_BINDING;
@@ -200,9 +209,22 @@ static bool find_targets(struct fwd *f, const struct addr *dst, struct targets *
 	return out->count > 0;
 }
 
-/* Draws `count` numbers for each target, once for each space.  Returns how many targets have
- * theirs. */
-static unsigned draw_numbers(struct fwd *f, struct targets *ts, uint32_t count, usec_t now_us)
+/* The next `packets` numbers of the space, for the first target that has it. */
+static void draw_from_space(struct target *t, uint32_t packets)
+{
+	struct space *space = t->sa->space;
+	uint64_t next = fwd_get(&space->next);
+	uint64_t max = t->sa->esn ? NUMBER_MAX_ESN : NUMBER_MAX_PLAIN;
+	t->number = next ? next : 1;
+	t->spent = t->number > max || max - t->number + 1 < packets;
+	if (!t->spent)
+		fwd_put(&space->next, t->number + packets);
+}
+
+/* Draws numbers for the packets of a frame for each target, once for each space, and counts them
+ * on its SA.  Returns how many targets have theirs. */
+static unsigned draw_numbers(struct fwd_worker *w, struct targets *ts, uint32_t packets,
+			     uint64_t bytes, usec_t now_us)
 {
 	unsigned usable = 0;
 	for (unsigned i = 0; i < ts->count; i++) {
@@ -210,71 +232,75 @@ static unsigned draw_numbers(struct fwd *f, struct targets *ts, uint32_t count, 
 		unsigned same = 0;
 		while (ts->list[same].sa->space != t->sa->space)
 			same++;
+		fwd_lock(w, &t->sa->space->tx_lock);
 		if (same < i) {
 			t->number = ts->list[same].number;
 			t->spent = ts->list[same].spent;
 		} else {
-			uint64_t next = fwd_get(&t->sa->space->next);
-			uint64_t max = t->sa->esn ? NUMBER_MAX_ESN : NUMBER_MAX_PLAIN;
-			t->number = next ? next : 1;
-			t->spent = t->number > max || max - t->number + 1 < count;
-			if (!t->spent)
-				fwd_put(&t->sa->space->next, t->number + count);
+			draw_from_space(t, packets);
 		}
-		if (t->spent)
-			fwd_kill_sa(f, t->sa, true, now_us);
+		if (t->spent) {
+			fwd_kill_sa(w, t->sa, true, now_us);
+		} else {
+			t->most = fwd_lifetime_left(t->sa, packets);
+			fwd_count(w, t->sa, true, t->most, bytes, now_us);
+		}
+		fwd_unlock(w, &t->sa->space->tx_lock);
 		usable += !t->spent;
 	}
 	return usable;
 }
 
-static void count_out(struct fwd *f, struct sa *sa, uint32_t inner_len, bool data, usec_t now_us)
+static void note_first(struct sa *sa, usec_t now_us)
 {
-	if (data && fwd_get(&sa->first_us) == 0)
+	if (fwd_get(&sa->first_us) == 0)
 		fwd_put(&sa->first_us, now_us);
-	fwd_count_packet(f, sa, true, inner_len, now_us);
 }
 
 /* --- one packet, a copy on each target */
 
-static void put_packet(struct fwd *f, struct targets *ts, const struct outer *outer,
+static void put_packet(struct fwd_worker *w, struct targets *ts, const struct outer *outer,
 		       const uint8_t *packet, uint32_t len, usec_t now_us)
 {
-	if (draw_numbers(f, ts, 1, now_us) == 0) {
-		fwd_drop(f, DROP_NUMBERS_SPENT, 1);
+	if (draw_numbers(w, ts, 1, len, now_us) == 0) {
+		fwd_drop(w, DROP_NUMBERS_SPENT, 1);
 		return;
 	}
 	for (unsigned i = 0; i < ts->count; i++) {
 		struct target *t = &ts->list[i];
 		if (t->spent)
 			continue;
-		memcpy(out_room(f, t, t->number, outer, len, now_us), packet, len);
-		count_out(f, t->sa, len, true, now_us);
+		if (t->most == 0) {
+			fwd_drop(w, DROP_SA_DEAD, 1);
+			continue;
+		}
+		note_first(t->sa, now_us);
+		memcpy(out_room(w, t, t->number, outer, len, now_us), packet, len);
 	}
-	fwd_add(&f->stats.out_packets, 1);
-	fwd_add(&f->stats.out_bytes, len);
+	fwd_add(&w->stats.out_packets, 1);
+	fwd_add(&w->stats.out_bytes, len);
 }
 
-static void tell_too_big(struct fwd *f, const uint8_t *packet, uint32_t len, uint8_t version,
+static void tell_too_big(struct fwd_worker *w, const uint8_t *packet, uint32_t len, uint8_t version,
 			 uint32_t mtu, usec_t now_us)
 {
-	const struct addr *from = version == 4 ? &f->cfg.icmp4 : &f->cfg.icmp6;
+	const struct addr *from = version == 4 ? &w->cfg->icmp4 : &w->cfg->icmp6;
 	uint8_t message[TOO_BIG_LEN_MAX];
-	if (from->family == 0 || !fwd_limit_ok(&f->out.too_big, now_us, TOO_BIG_PER_SEC))
+	if (from->family == 0 || !fwd_limit_ok(&w->out.too_big, now_us, TOO_BIG_PER_SEC))
 		return;
 	size_t n = ip_write_too_big(message, sizeof(message), packet, len, from, mtu);
 	if (n == 0)
 		return;
 	struct iovec iov = {.iov_base = message, .iov_len = n};
-	struct fwd_write w = {.iov = &iov, .iov_count = 1};
-	if (f->cfg.io.tun_write(f->cfg.io.ctx, &w, 1) != 1 || w.failed)
-		fwd_drop(f, DROP_TUN_FAILED, 1);
+	struct fwd_write write = {.iov = &iov, .iov_count = 1};
+	if (w->io.tun_write(w->io.ctx, &write, 1) != 1 || write.failed)
+		fwd_drop(w, DROP_TUN_FAILED, 1);
 	else
-		fwd_add(&f->stats.tun_writes, 1);
+		fwd_add(&w->stats.tun_writes, 1);
 }
 
 struct fragment_ctx {
-	struct fwd *f;
+	struct fwd_worker *w;
 	struct targets *ts;
 	const struct outer *outer;
 	usec_t now_us;
@@ -283,11 +309,11 @@ struct fragment_ctx {
 static void put_fragment(void *ctx, const uint8_t *fragment, size_t len)
 {
 	struct fragment_ctx *c = ctx;
-	put_packet(c->f, c->ts, c->outer, fragment, (uint32_t)len, c->now_us);
+	put_packet(c->w, c->ts, c->outer, fragment, (uint32_t)len, c->now_us);
 }
 
 /* A packet that is what it is: sent whole, in fragments, or not at all. */
-static void put_single(struct fwd *f, struct targets *ts, const struct outer *outer,
+static void put_single(struct fwd_worker *w, struct targets *ts, const struct outer *outer,
 		       const struct ip_info *info, const uint8_t *packet, uint32_t len,
 		       usec_t now_us)
 {
@@ -302,112 +328,124 @@ static void put_single(struct fwd *f, struct targets *ts, const struct outer *ou
 			o.df = false;
 			o.alone = true;
 		}
-		put_packet(f, ts, &o, packet, len, now_us);
+		put_packet(w, ts, &o, packet, len, now_us);
 		return;
 	}
 	if (info->version == 4 && !info->df) {
-		struct fragment_ctx c = {.f = f, .ts = ts, .outer = outer, .now_us = now_us};
+		struct fragment_ctx c = {.w = w, .ts = ts, .outer = outer, .now_us = now_us};
 		if (limit <= FWD_BUFFER_LEN &&
-		    ip4_fragment(packet, len, limit, f->out.scratch, put_fragment, &c) > 0)
+		    ip4_fragment(packet, len, limit, w->out.scratch, put_fragment, &c) > 0)
 			return;
 	}
-	fwd_drop(f, DROP_TOO_BIG, 1);
-	tell_too_big(f, packet, len, info->version, limit, now_us);
+	fwd_drop(w, DROP_TOO_BIG, 1);
+	tell_too_big(w, packet, len, info->version, limit, now_us);
 }
 
 /* --- frames */
 
-static void put_segments(struct fwd *f, struct targets *ts, const struct outer *outer,
+static void put_segments(struct fwd_worker *w, struct targets *ts, const struct outer *outer,
 			 const struct segment_plan *plan, usec_t now_us)
 {
-	if (draw_numbers(f, ts, plan->count, now_us) == 0) {
-		fwd_drop(f, DROP_NUMBERS_SPENT, plan->count);
+	uint64_t bytes = plan->payload_len + (uint64_t)plan->count * plan->header_len;
+	if (draw_numbers(w, ts, plan->count, bytes, now_us) == 0) {
+		fwd_drop(w, DROP_NUMBERS_SPENT, plan->count);
 		return;
 	}
 	for (unsigned t = 0; t < ts->count; t++) {
 		struct target *target = &ts->list[t];
 		if (target->spent)
 			continue;
-		for (uint32_t i = 0; i < plan->count; i++) {
-			uint32_t len = segment_len(plan, i);
-			if (atomic_load_explicit(&target->sa->dead, memory_order_relaxed)) {
-				fwd_drop(f, DROP_SA_DEAD, plan->count - i);
-				break;
-			}
+		if (target->most < plan->count)
+			fwd_drop(w, DROP_SA_DEAD, plan->count - target->most);
+		note_first(target->sa, now_us);
+		for (uint32_t i = 0; i < target->most; i++)
 			segment_write(plan, i,
-				      out_room(f, target, target->number + i, outer, len, now_us));
-			count_out(f, target->sa, len, true, now_us);
-		}
+				      out_room(w, target, target->number + i, outer,
+					       segment_len(plan, i), now_us));
 	}
-	fwd_add(&f->stats.out_packets, plan->count);
-	fwd_add(&f->stats.out_bytes, plan->payload_len + (uint64_t)plan->count * plan->header_len);
+	fwd_add(&w->stats.out_packets, plan->count);
+	fwd_add(&w->stats.out_bytes, bytes);
 }
 
-static void put_gso(struct fwd *f, struct targets *ts, const struct outer *outer,
+static void put_gso(struct fwd_worker *w, struct targets *ts, const struct outer *outer,
 		    const struct ip_info *info, const struct fwd_frame *frame, usec_t now_us)
 {
 	struct segment_plan plan;
 	if (!segment_plan_make(&plan, frame->data, info, &frame->vh, ts->mtu)) {
-		fwd_drop(f, DROP_BAD_FRAME, 1);
+		fwd_drop(w, DROP_BAD_FRAME, 1);
 		return;
 	}
 	if (segment_len(&plan, 0) <= ts->mtu) {
-		put_segments(f, ts, outer, &plan, now_us);
+		put_segments(w, ts, outer, &plan, now_us);
 		return;
 	}
 	for (uint32_t i = 0; i < plan.count; i++) {
-		segment_write(&plan, i, f->out.segment);
-		put_single(f, ts, outer, info, f->out.segment, segment_len(&plan, i), now_us);
+		segment_write(&plan, i, w->out.segment);
+		put_single(w, ts, outer, info, w->out.segment, segment_len(&plan, i), now_us);
 	}
 }
 
-static void put_frame(struct fwd *f, struct fwd_frame *frame, usec_t now_us)
+static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, usec_t now_us)
 {
 	struct ip_info info;
 	struct targets ts;
 	enum drop_reason why;
 	if (frame->len > FWD_BUFFER_LEN || !ip_parse(frame->data, frame->len, &info)) {
-		fwd_drop(f, DROP_BAD_FRAME, 1);
+		fwd_drop(w, DROP_BAD_FRAME, 1);
 		return;
 	}
-	if (!find_targets(f, &info.dst, &ts, &why)) {
-		fwd_drop(f, why, 1);
+	if (!find_targets(w, &info.dst, &ts, &why)) {
+		fwd_drop(w, why, 1);
 		return;
 	}
 	struct outer outer = {
 	    .next_header = info.version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
 	    .tos = info.tos,
-	    .df = f->cfg.df == FWD_DF_SET || (f->cfg.df == FWD_DF_COPY && info.df),
+	    .df = w->cfg->df == FWD_DF_SET || (w->cfg->df == FWD_DF_COPY && info.df),
 	};
 	if (frame->vh.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		put_gso(f, &ts, &outer, &info, frame, now_us);
+		put_gso(w, &ts, &outer, &info, frame, now_us);
 		return;
 	}
 	if (!segment_complete_checksum(frame->data, info.total_len, &frame->vh)) {
-		fwd_drop(f, DROP_BAD_FRAME, 1);
+		fwd_drop(w, DROP_BAD_FRAME, 1);
 		return;
 	}
 	if (fwd_is_syn(frame->data, &info))
 		ip_clamp_mss(frame->data, info.total_len, ts.mtu);
-	put_single(f, &ts, &outer, &info, frame->data, info.total_len, now_us);
+	put_single(w, &ts, &outer, &info, frame->data, info.total_len, now_us);
 }
 
-unsigned fwd_run_tun(struct fwd *f, usec_t now_us)
+unsigned fwd_run_tun(struct fwd_worker *w, usec_t now_us)
 {
-	int n = f->cfg.io.tun_read(f->cfg.io.ctx, f->frames, FWD_FRAMES_MAX);
+	int n = w->io.tun_read(w->io.ctx, w->frames, FWD_FRAMES_MAX);
 	if (n <= 0)
 		return 0;
-	fwd_add(&f->stats.tun_reads, (uint64_t)n);
+	fwd_add(&w->stats.tun_reads, (uint64_t)n);
 	for (int i = 0; i < n; i++)
-		put_frame(f, &f->frames[i], now_us);
-	out_flush(f, now_us);
-	fwd_event_flush(f);
+		put_frame(w, &w->frames[i], now_us);
+	out_flush(w, now_us);
+	fwd_event_flush(w);
 	return (unsigned)n;
 }
 
 /* --- what control sends */
 
-void out_inject(struct fwd *f, const struct fwd_command *c, usec_t now_us)
+/* Its number: the next one, or the hello's with which the numbers do not go on. */
+static unsigned draw(struct fwd_worker *w, struct targets *ts, const struct fwd_command *c,
+		     usec_t now_us)
+{
+	struct target *t = &ts->list[0];
+	if (!c->aside)
+		return draw_numbers(w, ts, 1, c->len, now_us);
+	t->number = space_hello_number(c->hello_epoch);
+	fwd_lock(w, &t->sa->space->tx_lock);
+	fwd_count(w, t->sa, true, 1, c->len, now_us);
+	fwd_unlock(w, &t->sa->space->tx_lock);
+	return 1;
+}
+
+void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us)
 {
 	struct sa *sa = c->sa;
 	struct targets ts = {.count = 1, .list[0] = {.sa = sa}};
@@ -416,43 +454,43 @@ void out_inject(struct fwd *f, const struct fwd_command *c, usec_t now_us)
 
 	ts.list[0].path = c->has_path ? &c->path : rcu_dereference(sa->path);
 	if (atomic_load_explicit(&sa->dead, memory_order_relaxed)) {
-		fwd_drop(f, DROP_SA_DEAD, 1);
+		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
 	if (!ts.list[0].path) {
-		fwd_drop(f, DROP_NO_PATH, 1);
+		fwd_drop(w, DROP_NO_PATH, 1);
 		return;
 	}
 	if (c->next_header != IP_PROTO_NONE) {
 		if (!ip_parse(c->data, c->len, &info)) {
-			fwd_drop(f, DROP_BAD_FRAME, 1);
+			fwd_drop(w, DROP_BAD_FRAME, 1);
 			return;
 		}
 		outer.tos = info.tos;
 	}
-	if (c->hello_epoch && !c->aside)
+	if (c->hello_epoch && !c->aside) {
+		fwd_lock(w, &sa->space->tx_lock);
 		fwd_put(&sa->space->next, space_hello_number(c->hello_epoch));
-	if (c->aside) {
-		ts.list[0].number = space_hello_number(c->hello_epoch);
-	} else if (draw_numbers(f, &ts, 1, now_us) == 0) {
-		fwd_drop(f, DROP_NUMBERS_SPENT, 1);
+		fwd_unlock(w, &sa->space->tx_lock);
+	}
+	if (draw(w, &ts, c, now_us) == 0) {
+		fwd_drop(w, DROP_NUMBERS_SPENT, 1);
 		return;
 	}
-	uint8_t *room = out_room(f, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
+	uint8_t *room = out_room(w, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
 	if (c->len)
 		memcpy(room, c->data, c->len);
-	count_out(f, sa, c->len, false, now_us);
 	/* The path may be the command's own, which is given back. */
 	if (c->has_path)
-		out_flush(f, now_us);
+		out_flush(w, now_us);
 }
 
-void out_keepalive(struct fwd *f, const struct path *path)
+void out_keepalive(struct fwd_worker *w, const struct path *path)
 {
 	static const uint8_t octet = KEEPALIVE_OCTET;
 	struct fwd_send s = {.path = path, .data = &octet, .len = 1};
-	if (f->cfg.io.send(f->cfg.io.ctx, &s, 1) != 1 || s.error)
-		fwd_drop(f, DROP_SEND_FAILED, 1);
+	if (w->io.send(w->io.ctx, &s, 1) != 1 || s.error)
+		fwd_drop(w, DROP_SEND_FAILED, 1);
 	else
-		fwd_add(&f->stats.out_sends, 1);
+		fwd_add(&w->stats.out_sends, 1);
 }

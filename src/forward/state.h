@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of struct fwd, shared by fwd.c (creation, commands, events), out.c (to the network)
- * and in.c (from it).  Everything here belongs to the packet thread, except what says otherwise.
- * All buffers are made once: nothing is allocated per packet.
+ * The inside of struct fwd, shared by fwd.c (creation), command.c (control to workers), event.c
+ * (workers to control), out.c (to the network) and in.c (from it).  A worker belongs to its packet
+ * thread, except what says otherwise.  All buffers are made once: nothing is allocated per packet.
  */
 #ifndef FORWARD_STATE_H
 #define FORWARD_STATE_H
 
 #include "base/ring.h"
+#include "base/spin.h"
 #include "crypto/crypt.h"
 #include "forward/fib.h"
 #include "forward/fwd.h"
@@ -29,11 +30,18 @@
 /* Tells control once a second of what lasts, or at once when it changed. */
 #define FWD_RETELL_US USEC_PER_SEC
 
-enum fwd_command_kind { FWD_CMD_INJECT, FWD_CMD_KEEPALIVE, FWD_CMD_RESET_WINDOW, FWD_CMD_AFTER };
+enum fwd_command_kind {
+	FWD_CMD_INJECT,
+	FWD_CMD_KEEPALIVE,
+	FWD_CMD_RESET_WINDOW,
+	FWD_CMD_FORGET,
+	FWD_CMD_AFTER
+};
 
 struct fwd_command {
 	enum fwd_command_kind kind;
-	struct sa *sa; /* INJECT; AFTER: it is retired by this */
+	struct sa *sa;
+	uint64_t key_id; /* FORGET: of a struct crypt */
 	struct space *space;
 	uint64_t top;
 	uint32_t hello_epoch;
@@ -47,9 +55,10 @@ struct fwd_command {
 	uint8_t data[FWD_COMMAND_DATA];
 };
 
-/* fwd_after() that found the ring full; control's. */
+/* FORGET or AFTER that found the ring full; control's. */
 struct fwd_later {
-	struct sa *sa;
+	enum fwd_command_kind kind;
+	uint64_t key_id;
 	void (*fn)(void *arg);
 	void *arg;
 	struct fwd_later *next;
@@ -96,7 +105,8 @@ struct in_packet {
 
 struct fwd_in {
 	unsigned count;
-	uint16_t sock; /* the batch came from */
+	uint16_t sock;	    /* the batch came from */
+	struct space *held; /* whose rx_lock we have */
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct in_packet packets[FWD_OPS_MAX];
 	struct crypt_op again[FWD_OPS_MAX];
@@ -112,10 +122,13 @@ struct fwd_stats { /* written by the packet thread, read by control */
 	_Atomic uint64_t keepalives, duplicates, ike_messages;
 };
 
-struct fwd {
-	struct fwd_config cfg;
+/* What one thread has: the packet path from end to end. */
+struct fwd_worker {
+	struct fwd *shared;
+	const struct fwd_config *cfg; /* the shared one's */
+	struct fwd_io io;	      /* with this worker's ctx */
+	bool locks;		      /* there are other workers */
 	struct crypt_worker *crypt;
-	struct fib *fib;
 	struct ring *commands, *events;
 	struct ikebox ike;
 	_Atomic uint64_t events_taken; /* by control */
@@ -129,6 +142,14 @@ struct fwd {
 	struct fwd_in in;
 	uint8_t buffers[FWD_FRAMES_MAX][FWD_BUFFER_LEN]; /* of frames, then of dgrams */
 	uint8_t dgram_buffers[FWD_DGRAMS_MAX][FWD_BUFFER_LEN];
+};
+
+struct fwd {
+	struct fwd_config cfg;
+	struct fib *fib;
+	unsigned count;
+	struct fwd_worker *workers[FWD_WORKERS_MAX];
+	unsigned event_of, ike_of; /* control's: the worker whose event, message is looked at */
 };
 
 /* One thread writes each of these, so no locked instruction is needed. */
@@ -148,9 +169,22 @@ static inline void fwd_put(_Atomic uint64_t *counter, uint64_t v)
 	atomic_store_explicit(counter, v, memory_order_relaxed);
 }
 
-static inline void fwd_drop(struct fwd *f, enum drop_reason reason, uint64_t packets)
+static inline void fwd_drop(struct fwd_worker *w, enum drop_reason reason, uint64_t packets)
 {
-	fwd_add(&f->stats.drops[reason], packets);
+	fwd_add(&w->stats.drops[reason], packets);
+}
+
+/* Of a sequence space, where there are other workers. */
+static inline void fwd_lock(const struct fwd_worker *w, struct spin *s)
+{
+	if (w->locks)
+		spin_lock(s);
+}
+
+static inline void fwd_unlock(const struct fwd_worker *w, struct spin *s)
+{
+	if (w->locks)
+		spin_unlock(s);
 }
 
 /* The cheap test before ip_clamp_mss, which reads the whole packet again. */
@@ -164,20 +198,25 @@ static inline bool fwd_is_syn(const uint8_t *packet, const struct ip_info *info)
 
 /* An event to fill in place (kind, spi, outbound, at_us set, the rest zero), or NULL: no room.
  * Then fwd_event_push. */
-struct fwd_event *fwd_event_slot(struct fwd *f, enum fwd_event_kind kind, const struct sa *sa,
-				 usec_t now_us);
-void fwd_event_push(struct fwd *f);
+struct fwd_event *fwd_event_slot(struct fwd_worker *w, enum fwd_event_kind kind,
+				 const struct sa *sa, usec_t now_us);
+void fwd_event_push(struct fwd_worker *w);
 /* Wakes control if anything was pushed. */
-void fwd_event_flush(struct fwd *f);
+void fwd_event_flush(struct fwd_worker *w);
 
-/* Counts one packet of an SA and looks at its lifetimes. */
-void fwd_count_packet(struct fwd *f, struct sa *sa, bool outbound, uint32_t inner_len,
-		      usec_t now_us);
-void fwd_kill_sa(struct fwd *f, struct sa *sa, bool outbound, usec_t now_us);
+/* How many of so many packets the SA's lifetime allows. */
+uint32_t fwd_lifetime_left(const struct sa *sa, uint32_t packets);
+/* Counts packets of an SA and looks at its lifetimes. */
+void fwd_count(struct fwd_worker *w, struct sa *sa, bool outbound, uint32_t packets,
+	       uint64_t inner_bytes, usec_t now_us);
+void fwd_kill_sa(struct fwd_worker *w, struct sa *sa, bool outbound, usec_t now_us);
+
+/* command.c: what waits is done or undone. */
+void fwd_commands_free(struct fwd_worker *w);
 
 /* out.c: seals and sends what waits */
-void out_flush(struct fwd *f, usec_t now_us);
-void out_inject(struct fwd *f, const struct fwd_command *c, usec_t now_us);
-void out_keepalive(struct fwd *f, const struct path *path);
+void out_flush(struct fwd_worker *w, usec_t now_us);
+void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us);
+void out_keepalive(struct fwd_worker *w, const struct path *path);
 
 #endif

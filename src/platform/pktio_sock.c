@@ -32,7 +32,7 @@
 
 /* --- errors */
 
-uint32_t pktio_drain_errors(const struct pktio_sock *s, const struct addr *to)
+uint32_t pktio_drain_errors(int fd, const struct addr *to)
 {
 	uint32_t mtu = 0;
 	for (int i = 0; i < PKTIO_ERRORS_MAX; i++) {
@@ -45,7 +45,7 @@ uint32_t pktio_drain_errors(const struct pktio_sock *s, const struct addr *to)
 				     .msg_namelen = sizeof(name),
 				     .msg_control = control.buf,
 				     .msg_controllen = sizeof(control.buf)};
-		if (recvmsg(s->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+		if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
 			break;
 		struct endpoint e;
 		if (!to || !endpoint_from_sockaddr(&name, &e) || !addr_equal(&e.addr, to))
@@ -74,20 +74,20 @@ static bool pktio_error_is_old(int error)
 
 /* --- receiving */
 
-static void pktio_recv_prepare(struct pktio *p, const struct pktio_sock *s,
+static void pktio_recv_prepare(struct pktio_worker *w, const struct pktio_sock *s,
 			       struct fwd_dgram *dgrams, int n)
 {
 	bool raw4 = !s->udp && !s->ipv6;
 	for (int i = 0; i < n; i++) {
-		struct iovec *iov = p->iovs[i];
-		iov[0] = (struct iovec){p->ip4[i], PKTIO_IP4_LEN};
+		struct iovec *iov = w->iovs[i];
+		iov[0] = (struct iovec){w->ip4[i], PKTIO_IP4_LEN};
 		iov[1] = (struct iovec){dgrams[i].data, FWD_BUFFER_LEN};
-		p->msgs[i].msg_hdr = (struct msghdr){.msg_name = &p->names[i],
-						     .msg_namelen = sizeof(p->names[i]),
+		w->msgs[i].msg_hdr = (struct msghdr){.msg_name = &w->names[i],
+						     .msg_namelen = sizeof(w->names[i]),
 						     .msg_iov = raw4 ? iov : iov + 1,
 						     .msg_iovlen = raw4 ? 2 : 1,
-						     .msg_control = p->controls[i].buf,
-						     .msg_controllen = sizeof(p->controls[i].buf)};
+						     .msg_control = w->controls[i].buf,
+						     .msg_controllen = sizeof(w->controls[i].buf)};
 	}
 }
 
@@ -127,37 +127,37 @@ static void pktio_recv_strip(const uint8_t ip4[PKTIO_IP4_LEN], struct fwd_dgram 
 
 int pktio_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
 {
-	struct pktio *p = ctx;
-	struct pktio_sock *s = sock < PKTIO_SOCKS_MAX ? rcu_dereference(p->socks[sock]) : NULL;
+	struct pktio_worker *w = ctx;
+	struct pktio_sock *s = sock < PKTIO_SOCKS_MAX ? rcu_dereference(w->p->socks[sock]) : NULL;
 	if (!s)
 		return 0;
 	if (n > PKTIO_BATCH)
 		n = PKTIO_BATCH;
-	int got = -1;
+	int got = -1, fd = s->ends[w->index].fd;
 	for (int tries = 0; tries < 3 && got < 0; tries++) {
-		pktio_recv_prepare(p, s, dgrams, n);
-		got = recvmmsg(s->fd, p->msgs, (unsigned)n, MSG_DONTWAIT, NULL);
+		pktio_recv_prepare(w, s, dgrams, n);
+		got = recvmmsg(fd, w->msgs, (unsigned)n, MSG_DONTWAIT, NULL);
 		if (got < 0 && errno != EINTR) {
 			if (!pktio_error_is_old(errno))
 				break;
-			(void)pktio_drain_errors(s, NULL);
+			(void)pktio_drain_errors(fd, NULL);
 		}
 	}
 	if (got < n)
-		pktio_set_ready(p, sock, false);
+		pktio_set_ready(w, sock, false);
 	for (int i = 0; i < got; i++) {
 		struct fwd_dgram *d = &dgrams[i];
-		d->len = p->msgs[i].msg_len;
+		d->len = w->msgs[i].msg_len;
 		d->gso_size = 0;
 		d->tos = 0;
 		d->dst = (struct addr){0};
-		pktio_recv_controls(&p->msgs[i].msg_hdr, d);
-		if (!endpoint_from_sockaddr(&p->names[i], &d->src))
+		pktio_recv_controls(&w->msgs[i].msg_hdr, d);
+		if (!endpoint_from_sockaddr(&w->names[i], &d->src))
 			d->len = 0;
 		if (!s->udp) {
 			d->src.port = 0;
 			if (!s->ipv6)
-				pktio_recv_strip(p->ip4[i], d);
+				pktio_recv_strip(w->ip4[i], d);
 		}
 	}
 	return got > 0 ? got : 0;
@@ -205,62 +205,62 @@ static bool pktio_is_segmented(const struct fwd_send *send)
 	return send->gso_size > 0 && send->gso_size < send->len;
 }
 
-static void pktio_send_prepare(struct pktio *p, const struct pktio_sock *s,
+static void pktio_send_prepare(struct pktio_worker *w, const struct pktio_sock *s,
 			       const struct fwd_send *send, unsigned slot, const uint8_t *data,
 			       uint32_t len, bool segment)
 {
-	struct msghdr *msg = &p->msgs[slot].msg_hdr;
+	struct msghdr *msg = &w->msgs[slot].msg_hdr;
 	struct endpoint to = send->path->remote;
 	if (!s->udp)
 		to.port = 0;
-	p->iovs[slot][0] = (struct iovec){(void *)(uintptr_t)data, len};
-	*msg = (struct msghdr){.msg_name = &p->names[slot],
-			       .msg_namelen = endpoint_to_sockaddr(&to, &p->names[slot]),
-			       .msg_iov = p->iovs[slot],
+	w->iovs[slot][0] = (struct iovec){(void *)(uintptr_t)data, len};
+	*msg = (struct msghdr){.msg_name = &w->names[slot],
+			       .msg_namelen = endpoint_to_sockaddr(&to, &w->names[slot]),
+			       .msg_iov = w->iovs[slot],
 			       .msg_iovlen = 1,
-			       .msg_control = p->controls[slot].buf};
+			       .msg_control = w->controls[slot].buf};
 	pktio_send_controls(s, send, segment, msg);
 }
 
-static bool pktio_sock_set_df(const struct pktio_sock *s, bool df)
+static bool pktio_sock_set_df(const struct pktio_sock *s, int fd, bool df)
 {
 	int value = df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT; /* IPv6 has the same values */
-	return setsockopt(s->fd, s->ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
+	return setsockopt(fd, s->ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
 			  s->ipv6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &value,
 			  sizeof(value)) == 0;
 }
 
 /* What is noted is noted before it is done: see pktio_send. */
-static void pktio_set_df(struct pktio_sock *s, bool df)
+static void pktio_set_df(const struct pktio_sock *s, struct pktio_end *end, bool df)
 {
-	if (atomic_load(&s->df) == (int)df)
+	if (atomic_load(&end->df) == (int)df)
 		return;
-	atomic_store(&s->df, df);
-	if (!pktio_sock_set_df(s, df))
-		atomic_store(&s->df, -1);
+	atomic_store(&end->df, df);
+	if (!pktio_sock_set_df(s, end->fd, df))
+		atomic_store(&end->df, -1);
 }
 
 /* Waits for room once; false when that was done before. */
-static bool pktio_wait_room(const struct pktio_sock *s, bool *waited)
+static bool pktio_wait_room(int fd, bool *waited)
 {
 	if (*waited)
 		return false;
 	*waited = true;
-	struct pollfd pfd = {.fd = s->fd, .events = POLLOUT};
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 	(void)poll(&pfd, 1, PKTIO_ROOM_MS);
 	return true;
 }
 
 /* Sends msgs[0..n), all or up to the first that fails: returns how many went, and that one's
  * error (0: none).  mtu as told with an EMSGSIZE. */
-static unsigned pktio_send_msgs(struct pktio *p, struct pktio_sock *s, unsigned n,
-				const struct addr *to, int *error, uint32_t *mtu)
+static unsigned pktio_send_msgs(struct pktio_worker *w, int fd, unsigned n, const struct addr *to,
+				int *error, uint32_t *mtu)
 {
 	unsigned done = 0;
 	bool waited = false, retried = false;
 	*error = 0;
 	while (done < n) {
-		int r = sendmmsg(s->fd, p->msgs + done, n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int r = sendmmsg(fd, w->msgs + done, n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (r > 0) {
 			done += (unsigned)r;
 			retried = false;
@@ -269,10 +269,10 @@ static unsigned pktio_send_msgs(struct pktio *p, struct pktio_sock *s, unsigned 
 		int e = r == 0 ? EAGAIN : errno;
 		if (e == EINTR)
 			continue;
-		if ((e == EAGAIN || e == ENOBUFS) && pktio_wait_room(s, &waited))
+		if ((e == EAGAIN || e == ENOBUFS) && pktio_wait_room(fd, &waited))
 			continue;
 		if (pktio_error_is_old(e)) {
-			uint32_t told = pktio_drain_errors(s, to);
+			uint32_t told = pktio_drain_errors(fd, to);
 			*mtu = told ? told : *mtu;
 			if (!retried) {
 				retried = true;
@@ -295,7 +295,7 @@ static void pktio_send_failed(struct fwd_send *send, int error, uint32_t mtu)
 }
 
 /* A UDP_SEGMENT send that the kernel did not take: its segments one by one. */
-static void pktio_send_cut(struct pktio *p, struct pktio_sock *s, struct fwd_send *send)
+static void pktio_send_cut(struct pktio_worker *w, struct pktio_sock *s, struct fwd_send *send)
 {
 	uint32_t off = 0;
 	while (off < send->len) {
@@ -303,12 +303,12 @@ static void pktio_send_cut(struct pktio *p, struct pktio_sock *s, struct fwd_sen
 		for (; n < PKTIO_BATCH && off < send->len; n++) {
 			uint32_t len = send->len - off;
 			len = len < send->gso_size ? len : send->gso_size;
-			pktio_send_prepare(p, s, send, n, send->data + off, len, false);
+			pktio_send_prepare(w, s, send, n, send->data + off, len, false);
 			off += len;
 		}
 		int error;
 		uint32_t mtu = 0;
-		pktio_send_msgs(p, s, n, &send->path->remote.addr, &error, &mtu);
+		pktio_send_msgs(w, s->ends[w->index].fd, n, &send->path->remote.addr, &error, &mtu);
 		if (error) {
 			pktio_send_failed(send, error, mtu);
 			return;
@@ -317,18 +317,19 @@ static void pktio_send_cut(struct pktio *p, struct pktio_sock *s, struct fwd_sen
 }
 
 /* Sends a run of the same socket and DF; the number done is at least 1. */
-static unsigned pktio_send_run(struct pktio *p, struct pktio_sock *s, struct fwd_send *sends,
+static unsigned pktio_send_run(struct pktio_worker *w, struct pktio_sock *s, struct fwd_send *sends,
 			       unsigned n)
 {
-	if (pktio_is_segmented(&sends[0]) && s->no_gso) {
-		pktio_send_cut(p, s, &sends[0]);
+	struct pktio_end *end = &s->ends[w->index];
+	if (pktio_is_segmented(&sends[0]) && end->no_gso) {
+		pktio_send_cut(w, s, &sends[0]);
 		return 1;
 	}
 	unsigned count = 0;
 	while (count < n && count < PKTIO_BATCH &&
-	       !(s->no_gso && pktio_is_segmented(&sends[count]))) {
+	       !(end->no_gso && pktio_is_segmented(&sends[count]))) {
 		struct fwd_send *send = &sends[count];
-		pktio_send_prepare(p, s, send, count, send->data, send->len,
+		pktio_send_prepare(w, s, send, count, send->data, send->len,
 				   s->udp && pktio_is_segmented(send));
 		count++;
 	}
@@ -336,7 +337,8 @@ static unsigned pktio_send_run(struct pktio *p, struct pktio_sock *s, struct fwd
 	uint32_t mtu = 0;
 	/* The MTU that comes with an EMSGSIZE is of the send that failed; in a run they all go to
 	 * the first one's peer nearly always, and a foreign one is not taken. */
-	unsigned done = pktio_send_msgs(p, s, count, &sends[0].path->remote.addr, &error, &mtu);
+	unsigned done =
+	    pktio_send_msgs(w, end->fd, count, &sends[0].path->remote.addr, &error, &mtu);
 	if (!error)
 		return done;
 	struct fwd_send *failed = &sends[done];
@@ -344,8 +346,8 @@ static unsigned pktio_send_run(struct pktio *p, struct pktio_sock *s, struct fwd
 	    (error == EIO || error == EINVAL || error == EMSGSIZE || error == EOPNOTSUPP)) {
 		/* EIO: the device has no checksum offload, now or later. */
 		if (error == EIO || error == EOPNOTSUPP)
-			s->no_gso = true;
-		pktio_send_cut(p, s, failed);
+			end->no_gso = true;
+		pktio_send_cut(w, s, failed);
 	} else {
 		pktio_send_failed(
 		    failed, error,
@@ -356,12 +358,12 @@ static unsigned pktio_send_run(struct pktio *p, struct pktio_sock *s, struct fwd
 
 int pktio_send_batch(void *ctx, struct fwd_send *sends, int count)
 {
-	struct pktio *p = ctx;
+	struct pktio_worker *w = ctx;
 	unsigned n = count > 0 ? (unsigned)count : 0;
 	for (unsigned i = 0; i < n;) {
 		uint16_t sock = sends[i].path->sock;
 		struct pktio_sock *s =
-		    sock < PKTIO_SOCKS_MAX ? rcu_dereference(p->socks[sock]) : NULL;
+		    sock < PKTIO_SOCKS_MAX ? rcu_dereference(w->p->socks[sock]) : NULL;
 		unsigned end = i;
 		for (; end < n && sends[end].path->sock == sock && sends[end].df == sends[i].df;
 		     end++) {
@@ -374,10 +376,10 @@ int pktio_send_batch(void *ctx, struct fwd_send *sends, int count)
 		}
 		/* Native ESP has no segments: fwd gives it single packets, else they are cut. */
 		if (!s->udp)
-			s->no_gso = true;
-		pktio_set_df(s, sends[i].df);
+			s->ends[w->index].no_gso = true;
+		pktio_set_df(s, &s->ends[w->index], sends[i].df);
 		while (i < end)
-			i += pktio_send_run(p, s, &sends[i], end - i);
+			i += pktio_send_run(w, s, &sends[i], end - i);
 	}
 	return count;
 }
@@ -385,11 +387,11 @@ int pktio_send_batch(void *ctx, struct fwd_send *sends, int count)
 /* --- sending from control */
 
 /* 0, or the error that is this message's own. */
-static int pktio_send_one(const struct pktio_sock *s, const struct msghdr *msg)
+static int pktio_send_one(int fd, const struct msghdr *msg)
 {
 	int error = 0;
 	for (int tries = 0; tries < 3; tries++) {
-		if (sendmsg(s->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		if (sendmsg(fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
 		error = errno;
 		if (error != EINTR && !pktio_error_is_old(error))
@@ -406,13 +408,14 @@ static int pktio_send_one(const struct pktio_sock *s, const struct msghdr *msg)
  */
 static int pktio_send_large(struct pktio_sock *s, const struct msghdr *msg)
 {
-	int error = EMSGSIZE;
+	int error = EMSGSIZE, fd = s->ends[0].fd;
 	for (int tries = 0; tries < 3 && error == EMSGSIZE; tries++) {
-		if (!pktio_sock_set_df(s, false))
+		if (!pktio_sock_set_df(s, fd, false))
 			break;
-		error = pktio_send_one(s, msg);
+		error = pktio_send_one(fd, msg);
 	}
-	atomic_store(&s->df, -1);
+	for (unsigned i = 0; i < s->p->count; i++)
+		atomic_store(&s->ends[i].df, -1);
 	return error;
 }
 
@@ -437,7 +440,7 @@ int pktio_send(struct pktio *p, uint16_t sock, const struct endpoint *local,
 			     .msg_iovlen = 2,
 			     .msg_control = control.buf};
 	pktio_send_controls(s, &send, false, &msg);
-	int error = pktio_send_one(s, &msg);
+	int error = pktio_send_one(s->ends[0].fd, &msg);
 	if (error == EMSGSIZE)
 		error = pktio_send_large(s, &msg);
 	return -error;

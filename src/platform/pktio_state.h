@@ -21,30 +21,33 @@ union pktio_control {
 		    CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
+/* What one worker has of a packet socket. */
+struct pktio_end {
+	int fd;
+	bool own;	/* this worker reads it; else fd is the first worker's, to send on */
+	bool no_gso;	/* the device refused UDP_SEGMENT */
+	_Atomic int df; /* as the worker set it on the socket; -1 unknown */
+};
+
 struct pktio_sock {
 	struct rcu_head rcu;
 	struct pktio *p;
-	int fd;
 	uint16_t index;
 	bool udp, ipv6;
 	struct endpoint local;
-	bool any;	/* bound to no address: each send names its source */
-	bool no_gso;	/* packet thread: the device refused UDP_SEGMENT */
-	_Atomic int df; /* as the packet thread set it on the socket; -1 unknown */
+	bool any; /* bound to no address: each send names its source */
+	struct pktio_end ends[FWD_WORKERS_MAX];
 };
 
-struct pktio {
-	struct tun tun;
-	int tun_fd, epoll_fd, wake_fd, event_fd;
-	const struct log *log;
-	struct fwd *fwd;
+/* One packet thread. */
+struct pktio_worker {
+	struct pktio *p;
+	unsigned index;
+	int tun_fd, epoll_fd, wake_fd;
+	struct fwd_worker *fwd;
 	pthread_t thread;
 	bool running;
 	bool tun_ready;
-	_Atomic bool stop;
-	struct pktio_sock *socks[PKTIO_SOCKS_MAX]; /* rcu */
-	_Atomic bool taken[PKTIO_SOCKS_MAX];	   /* until the grace period ended */
-	/* of the packet thread */
 	struct mmsghdr msgs[PKTIO_BATCH];
 	struct sockaddr_storage names[PKTIO_BATCH];
 	union pktio_control controls[PKTIO_BATCH];
@@ -54,14 +57,25 @@ struct pktio {
 	uint64_t ready[PKTIO_SOCKS_MAX / 64]; /* a bit each */
 };
 
+struct pktio {
+	struct tun tun;
+	int event_fd;
+	const struct log *log;
+	_Atomic bool stop;
+	unsigned count;
+	struct pktio_worker *workers[FWD_WORKERS_MAX];
+	struct pktio_sock *socks[PKTIO_SOCKS_MAX]; /* rcu */
+	_Atomic bool taken[PKTIO_SOCKS_MAX];	   /* until the grace period ended */
+};
+
 /* Whether a socket may have more to read. */
-void pktio_set_ready(struct pktio *p, unsigned index, bool on);
+void pktio_set_ready(struct pktio_worker *w, unsigned index, bool on);
 
 /* pktio_sock.c: as struct fwd_io has them */
 int pktio_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n);
 int pktio_send_batch(void *ctx, struct fwd_send *sends, int count);
 /* Takes what waits in the error queue; the MTU that was told for packets to `to` (NULL: none
  * wanted), or 0. */
-uint32_t pktio_drain_errors(const struct pktio_sock *s, const struct addr *to);
+uint32_t pktio_drain_errors(int fd, const struct addr *to);
 
 #endif

@@ -134,7 +134,8 @@ static const char *sock_advice(int error)
 	}
 }
 
-int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, struct err *err)
+int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, bool shared,
+		       struct err *err)
 {
 	bool ipv6 = req->local.addr.family == 6;
 	size_t name_len = strnlen(req->interface, sizeof(req->interface));
@@ -154,6 +155,8 @@ int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, 
 		if (req->udp) /* since Linux 5.0; without it datagrams come one by one */
 			(void)sock_set(fd, IPPROTO_UDP, UDP_GRO, 1);
 	}
+	if (r == 0 && shared)
+		step = "sharing", r = sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (r == 0 && name_len > 0) {
 		step = "interface";
 		if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, req->interface,

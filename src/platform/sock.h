@@ -8,9 +8,10 @@
 #include "platform/netreq.h"
 
 /* A non-blocking socket as NETREQ_SOCK asks (udp, local, interface), carrying mark, or -errno
- * with err.  Needs CAP_NET_ADMIN and CAP_NET_RAW. */
-int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, struct err *err)
-    __attribute__((warn_unused_result));
+ * with err.  shared: more than one may be bound to its address, and the kernel spreads flows over
+ * them.  Needs CAP_NET_ADMIN and CAP_NET_RAW. */
+int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, bool shared,
+		       struct err *err) __attribute__((warn_unused_result));
 
 /* Datagrams come with the address they were sent to, as a control message... */
 void sock_tell_destination(int fd, bool ipv6);

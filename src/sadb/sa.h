@@ -21,13 +21,18 @@
 #include <urcu/rculfhash.h>
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/spin.h"
 #include "crypto/crypt.h"
 #include "sadb/replay.h"
 
 /* A sequence space: what we sent, what we received.  Borrowed by SAs. */
 struct space {
-	_Atomic uint64_t next;	   /* [packet] the number the next packet gets */
-	struct replay *replay;	   /* [packet] */
+	_Atomic uint64_t next; /* [packet] the number the next packet gets */
+	struct replay *replay; /* [packet] */
+	/* Of several packet threads one has the first to draw numbers, and to count on SAs of the
+	 * space that send; and the second to look at and mark the window, and to change SAs that
+	 * receive.  Taken for a batch, not for each packet. */
+	struct spin tx_lock, rx_lock;
 	_Atomic uint32_t rx_epoch; /* high half announced by the sender's last hello; 0 none */
 	uint32_t resets;	   /* [packet] how often the window was reset */
 };

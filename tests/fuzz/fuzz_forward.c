@@ -297,15 +297,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	switch (data[0] % 3) {
 	case 0:
 		add_datagrams(&r);
-		fwd_run_sock(fwd, 0, true, now);
+		fwd_run_sock(fwd_worker(fwd, 0), 0, true, now);
 		break;
 	case 1:
 		add_sealed(&r);
-		fwd_run_sock(fwd, 0, true, now);
+		fwd_run_sock(fwd_worker(fwd, 0), 0, true, now);
 		break;
 	case 2:
 		add_frames(&r);
-		fwd_run_tun(fwd, now);
+		fwd_run_tun(fwd_worker(fwd, 0), now);
 		break;
 	}
 	drain();

@@ -38,7 +38,7 @@ static bool crypt_once(const struct terminal *t, enum crypt_direction way, uint8
 		crypt_seal(worker, &op, 1);
 	else
 		crypt_open(worker, &op, 1);
-	crypt_worker_forget(worker, c);
+	crypt_worker_forget(worker, crypt_id(c));
 	crypt_free(c);
 	return op.ok;
 }

@@ -363,13 +363,13 @@ static RIG_UNUSED struct rig_packet *rig_frame(struct rig_node *node, const void
 /* Everything node's TUN has goes out. */
 static RIG_UNUSED void rig_run_tun(struct rig *r, int node)
 {
-	while (fwd_run_tun(r->node[node].f, r->now) > 0)
+	while (fwd_run_tun(fwd_worker(r->node[node].f, 0), r->now) > 0)
 		;
 }
 
 static RIG_UNUSED void rig_receive(struct rig *r, int node)
 {
-	while (fwd_run_sock(r->node[node].f, RIG_SOCK, !r->cfg.native, r->now) > 0)
+	while (fwd_run_sock(fwd_worker(r->node[node].f, 0), RIG_SOCK, !r->cfg.native, r->now) > 0)
 		;
 }
 

@@ -36,6 +36,11 @@ static int no_send(void *ctx, struct fwd_send *sends, int n)
 	return n;
 }
 
-static const struct fwd_io no_io = {NULL, no_read, no_write, no_recv, no_send, NULL, NULL};
+static const struct fwd_io no_io = {
+    .tun_read = no_read,
+    .tun_write = no_write,
+    .recv = no_recv,
+    .send = no_send,
+};
 
 #endif

@@ -56,7 +56,7 @@ static void retire(void *ctx, struct sa *sa)
 
 static void settle_memory(void)
 {
-	fwd_run_commands(w->node.fwd, clock_now_us());
+	fwd_run_commands(fwd_worker(w->node.fwd, 0), clock_now_us());
 	rcu_barrier();
 }
 

@@ -178,6 +178,8 @@ static const struct bad bad_values[] = {
     {TERMINAL "table = 254\n" WIFI, 6, "the system's own"},
     {TERMINAL "offload = maybe\n" WIFI, 6, "neither yes nor no"},
     {TERMINAL "packet-crypto = gnutls\n" WIFI, 6, "packet-crypto"},
+    {TERMINAL "workers = 0\n" WIFI, 6, "workers"},
+    {TERMINAL "workers = 17\n" WIFI, 6, "workers"},
     {TERMINAL "df = keep\n" WIFI, 6, "write copy, set or clear"},
     {TERMINAL "df = 0x" KEY32 "\n" WIFI, 6, "df = is unknown; write copy"},
     {TERMINAL "log-level = loud\n" WIFI, 6, "write error, warning, info or debug"},
@@ -450,7 +452,7 @@ static void test_terminal_full(void **state)
 	    "}\n"
 	    "registration-spi = 0x1000 registration-key = \"" KEY32 "\" lifetime = 300\n"
 	    "user = sojourn root = /var/empty tun = tun9 mtu = 1400 offload = no df = copy "
-	    "packet-crypto = openssl\n"
+	    "packet-crypto = openssl workers = 3\n"
 	    "control = /tmp/c control-mode = 0600 control-group = staff mark = 7 table = 99\n"
 	    "port = 14500 log-level = debug probe-idle = 500 probe-spare = 5000 initial-rto = 100\n"
 	    "replay-window = 65536 routes = { \"10.0.0.0/8\" }\n"
@@ -478,6 +480,7 @@ static void test_terminal_full(void **state)
 	assert_string_equal(c->tun, "tun9");
 	assert_false(c->offload);
 	assert_int_equal(c->library, CRYPT_LIBRARY_OPENSSL);
+	assert_int_equal(c->workers, 3);
 	assert_int_equal(c->df, FWD_DF_COPY);
 	assert_int_equal(c->control_mode, 0600);
 	assert_string_equal(c->control_group, "staff");
@@ -729,6 +732,7 @@ static void test_terminal_equal(void **state)
 	check_terminal("name = x df = copy", true, "df");
 	check_terminal("name = x offload = no", true, "offload");
 	check_terminal("name = x packet-crypto = openssl", true, "packet-crypto");
+	check_terminal("name = x workers = 2", true, "workers");
 }
 
 int main(void)

@@ -22,7 +22,7 @@ static void test_more_keys_than_schedules(void **state)
 			memcpy(copy, esp, len);
 			assert_true(reference_open(p, copy, len, 0, true));
 			if (seq % 5 == 0)
-				crypt_worker_forget(worker, seq % 2 ? p->open : p->seal);
+				crypt_worker_forget(worker, crypt_id(seq % 2 ? p->open : p->seal));
 			assert_true(open_one(p->open, esp, len, 0, true));
 			assert_true(text_intact(p, esp, len, seq));
 		}
@@ -41,14 +41,14 @@ static void test_forgets(void **state)
 		struct pair p;
 		pair_new(&p, &combos[i], (uint8_t)i);
 		uint8_t esp[PACKET_MAX];
-		crypt_worker_forget(worker, p.seal); /* nothing was made yet */
+		crypt_worker_forget(worker, crypt_id(p.seal)); /* nothing was made yet */
 		for (uint32_t seq = 1; seq < 8; seq++) {
 			size_t len = packet_make(&p, esp, 4, 0xdead0000, seq);
 			assert_true(seal_one(p.seal, esp, len, 0, true));
 			const struct crypt_schedule *s =
 			    &worker->schedules[p.seal->id & worker->schedule_mask];
 			assert_true(s->owner == p.seal->id);
-			crypt_worker_forget(worker, p.seal);
+			crypt_worker_forget(worker, crypt_id(p.seal));
 			assert_true(s->owner == 0);
 			for (size_t at = 0; at < sizeof(s->room); at++)
 				assert_int_equal(s->room[at], 0);

@@ -123,7 +123,7 @@ static void test_many_large_frames(void **state)
 		p[20 + 13] = 0x10; /* no PSH */
 		rig_frame(&r->node[0], p, len)->vh = rig_gso(p, len, 1000);
 	}
-	assert_int_equal(fwd_run_tun(r->node[0].f, r->now), 32);
+	assert_int_equal(fwd_run_tun(fwd_worker(r->node[0].f, 0), r->now), 32);
 	rig_deliver(r, 0);
 	assert_int_equal(rig_counters(r, 1).in_packets, 32 * 64);
 	uint64_t payload = 0;

@@ -70,7 +70,7 @@ static void test_probe(void **state)
 	uint8_t bytes[ESP_PROBE_LEN];
 	size_t len = esp_write_probe(bytes, sizeof(bytes), &probe);
 	assert_true(fwd_inject(r->node[0].f, r->node[0].out[0], IP_PROTO_NONE, bytes, len, 0));
-	fwd_run_commands(r->node[0].f, r->now);
+	fwd_run_commands(fwd_worker(r->node[0].f, 0), r->now);
 	rig_deliver(r, 0);
 	const struct fwd_event *e = rig_next_event(r, FWD_EV_PROBE);
 	assert_true(esp_read_probe(e->data, e->len, &got));
@@ -272,7 +272,7 @@ static void test_copies_moved(void **state)
 	fwd_event_done(r->node[1].f);
 	/* a new epoch has lower numbers */
 	assert_true(fwd_reset_window(r->node[1].f, &r->node[1].peer.space, 0));
-	fwd_run_commands(r->node[1].f, r->now);
+	fwd_run_commands(fwd_worker(r->node[1].f, 0), r->now);
 	atomic_store(&r->node[0].peer.space.next, 1);
 	receive(r, seal_copies(r), 8);
 	assert_int_equal(rig_next_event(r, FWD_EV_MOVED)->number, 1);
@@ -289,7 +289,7 @@ static void hello(struct rig *r, uint32_t epoch)
 {
 	size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
 	assert_true(fwd_inject(r->node[0].f, r->node[0].out[0], IP_PROTO_IPIP, p, len, epoch));
-	fwd_run_commands(r->node[0].f, r->now);
+	fwd_run_commands(fwd_worker(r->node[0].f, 0), r->now);
 }
 
 static void test_hello(void **state)
@@ -330,7 +330,7 @@ static void test_hello(void **state)
 		assert_int_equal(s->written.count, 0);
 		/* it has */
 		assert_true(fwd_reset_window(s->f, &s->peer.space, space_hello_number(EPOCH)));
-		fwd_run_commands(s->f, r->now);
+		fwd_run_commands(fwd_worker(s->f, 0), r->now);
 		rig_seal_udp(r, 4, 20);
 		rig_deliver(r, 0);
 		assert_int_equal(s->written.count, 1);
@@ -360,7 +360,7 @@ static void test_hello_aside(void **state)
 		size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
 		assert_true(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, len, EPOCH,
 					     i ? via : NULL));
-		fwd_run_commands(t->f, r->now);
+		fwd_run_commands(fwd_worker(t->f, 0), r->now);
 		assert_int_equal(t->sent.at[t->sent.count - 1].dst.port, i ? 777 : 4500);
 		assert_int_equal(atomic_load(&t->peer.space.next), 2 + i);
 		rig_deliver(r, 0);
@@ -371,7 +371,7 @@ static void test_hello_aside(void **state)
 		rig_no_event(r);
 		/* neither side has left its numbers; nor does the next command say it aside */
 		assert_true(fwd_inject(t->f, t->out[0], IP_PROTO_IPIP, p, len, 0));
-		fwd_run_commands(t->f, r->now);
+		fwd_run_commands(fwd_worker(t->f, 0), r->now);
 		rig_deliver(r, 0);
 		e = rig_next_event(r, FWD_EV_CONTROL);
 		assert_false(e->hello);
@@ -401,7 +401,7 @@ static void test_moved_after_hello(void **state)
 	rig_deliver(r, 0);
 	fwd_event_done(s->f);
 	assert_true(fwd_reset_window(s->f, &s->peer.space, space_hello_number(0xf0000000)));
-	fwd_run_commands(s->f, r->now);
+	fwd_run_commands(fwd_worker(s->f, 0), r->now);
 	rig_seal_udp(r, 4, 20);
 	rig_deliver(r, 0);
 	assert_int_equal(s->written.count, 1);
@@ -410,7 +410,7 @@ static void test_moved_after_hello(void **state)
 	assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
 	fwd_event_done(s->f);
 	assert_true(fwd_reset_window(s->f, &s->peer.space, space_hello_number(5)));
-	fwd_run_commands(s->f, r->now);
+	fwd_run_commands(fwd_worker(s->f, 0), r->now);
 	rig_seal_udp(r, 4, 20)->src.port = 7;
 	rig_deliver(r, 0);
 	assert_int_equal(s->written.count, 2);
@@ -551,7 +551,7 @@ static void test_hello_played_back(void **state)
 	size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
 	r->node[0].sent.taken = 1;
 	assert_true(fwd_inject(r->node[0].f, r->node[0].out[1], IP_PROTO_IPIP, p, len, EPOCH + 1));
-	fwd_run_commands(r->node[0].f, r->now);
+	fwd_run_commands(fwd_worker(r->node[0].f, 0), r->now);
 	rig_deliver(r, 0);
 	assert_int_equal(rig_next_event(r, FWD_EV_CONTROL)->number, space_hello_number(EPOCH + 1));
 	rig_free(r);
@@ -582,7 +582,7 @@ static void test_hello_in_flood(void **state)
 		len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
 		assert_true(
 		    fwd_inject(r->node[0].f, r->node[0].out[1], IP_PROTO_IPIP, p, len, EPOCH));
-		fwd_run_commands(r->node[0].f, r->now);
+		fwd_run_commands(fwd_worker(r->node[0].f, 0), r->now);
 		rig_deliver(r, 0);
 		assert_true(rig_next_event(r, FWD_EV_CONTROL)->hello);
 		rig_free(r);

@@ -143,7 +143,8 @@ static void test_wrong_form(void **state)
 		struct rig_config c = {.native = native};
 		struct rig *r = rig_new(&c);
 		rig_put(r, 1, rig_seal_udp(r, 4, 20));
-		assert_int_equal(fwd_run_sock(r->node[1].f, RIG_SOCK, native, r->now), 1);
+		assert_int_equal(
+		    fwd_run_sock(fwd_worker(r->node[1].f, 0), RIG_SOCK, native, r->now), 1);
 		assert_int_equal(rig_drops(r, 1, DROP_WRONG_FORM), 1);
 		assert_int_equal(rig_all_drops(r, 1), 1);
 		rig_free(r);
@@ -445,8 +446,8 @@ static void *run_packets(void *arg)
 			rig_frame(&c->r->node[0], packet, len);
 		rig_run_tun(c->r, 0);
 		rig_deliver(c->r, 0);
-		fwd_run_commands(c->r->node[0].f, c->r->now);
-		fwd_run_commands(c->r->node[1].f, c->r->now);
+		fwd_run_commands(fwd_worker(c->r->node[0].f, 0), c->r->now);
+		fwd_run_commands(fwd_worker(c->r->node[1].f, 0), c->r->now);
 		rig_clear(c->r);
 		rcu_quiescent_state();
 		atomic_fetch_add(&c->rounds, 1);

@@ -470,7 +470,7 @@ static void test_keepalive(void **state)
 	struct rig *r = rig_new(&c);
 	assert_true(fwd_keepalive(r->node[0].f, r->node[0].out[0]->path));
 	assert_int_equal(r->node[0].commands, 1);
-	fwd_run_commands(r->node[0].f, r->now);
+	fwd_run_commands(fwd_worker(r->node[0].f, 0), r->now);
 	assert_int_equal(r->node[0].sent.count, 1);
 	assert_int_equal(r->node[0].sent.at[0].len, 1);
 	assert_int_equal(r->node[0].sent.at[0].data[0], 0xff);
@@ -494,7 +494,7 @@ static void test_inject(void **state)
 	assert_true(fwd_inject_via(t->f, t->out[1], IP_PROTO_IPIP, p, len, 0, &via));
 	assert_true(fwd_inject(t->f, t->out[1], IP_PROTO_IPIP, p, len, 0)); /* no path */
 	assert_true(fwd_inject(t->f, t->out[0], IP_PROTO_IPIP, "junk", 4, 0));
-	fwd_run_commands(t->f, r->now);
+	fwd_run_commands(fwd_worker(t->f, 0), r->now);
 	assert_int_equal(rig_drops(r, 0, DROP_NO_PATH), 1);
 	assert_int_equal(rig_drops(r, 0, DROP_BAD_FRAME), 1);
 	assert_int_equal(t->sent.count, 2);
@@ -535,12 +535,12 @@ static void test_full_ring(void **state)
 	t->out[1] = NULL;
 	fwd_after(t->f, count_call, &calls);
 	fwd_after(t->f, count_call, &calls);
-	fwd_run_commands(t->f, r->now);
+	fwd_run_commands(fwd_worker(t->f, 0), r->now);
 	rcu_quiescent_state();
 	assert_int_equal(rig_counters(r, 0).out_sends, (injected + 63) / 64);
 	assert_int_equal(calls, 0);
 	fwd_after(t->f, count_call, &calls);
-	fwd_run_commands(t->f, r->now);
+	fwd_run_commands(fwd_worker(t->f, 0), r->now);
 	assert_int_equal(calls, 3);
 	/* what still waits at the end is done by fwd_free */
 	while (fwd_keepalive(t->f, t->out[0]->path))
@@ -588,7 +588,7 @@ static void test_own_space(void **state)
 	assert_true(fwd_inject(r->node[0].f, r->node[0].out[1], IP_PROTO_NONE, probe, 16, 0x777));
 	assert_false(
 	    fwd_inject_aside(r->node[0].f, r->node[0].out[1], IP_PROTO_NONE, probe, 16, 7, NULL));
-	fwd_run_commands(r->node[0].f, r->now);
+	fwd_run_commands(fwd_worker(r->node[0].f, 0), r->now);
 	assert_int_equal(low_number(&r->node[0].sent.at[3]), 1);
 	rig_route(&r->node[0], "0.0.0.0/0", 2); /* both */
 	send_udp(r, 4, 100);

@@ -39,7 +39,7 @@ static int open_fd(const char *text, uint16_t port)
 	struct err err = {""};
 	struct netreq req = {
 	    .kind = NETREQ_SOCK, .on = true, .udp = true, .local = {addr(text), port}};
-	int fd = packet_socket_open(&req, MARK, FWD_DF_SET, &err);
+	int fd = packet_socket_open(&req, MARK, FWD_DF_SET, false, &err);
 	if (fd < 0)
 		fail_msg("%s", err.text);
 	return fd;

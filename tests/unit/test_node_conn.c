@@ -74,7 +74,7 @@ static struct sa *published(uint32_t spi)
 
 static void settle(void)
 {
-	fwd_run_commands(node.fwd, clock_now_us());
+	fwd_run_commands(fwd_worker(node.fwd, 0), clock_now_us());
 	rcu_barrier();
 }
 

@@ -37,7 +37,7 @@ static int open_fd(const char *text, uint16_t port)
 {
 	struct err err = {""};
 	struct netreq req = {.kind = NETREQ_SOCK, .on = true, .udp = true, .local = at(text, port)};
-	int fd = packet_socket_open(&req, MARK, FWD_DF_SET, &err);
+	int fd = packet_socket_open(&req, MARK, FWD_DF_SET, false, &err);
 	if (fd < 0)
 		fail_msg("%s", err.text);
 	return fd;
@@ -56,7 +56,7 @@ static void take(struct node *n, const struct ike_path *path, uint8_t *msg, size
 static void run_until(unsigned count, uint16_t sock)
 {
 	for (int tries = 0; tries < 400 && got_count < count; tries++) {
-		while (fwd_run_sock(node.fwd, sock, true, clock_now_us()) > 0)
+		while (fwd_run_sock(fwd_worker(node.fwd, 0), sock, true, clock_now_us()) > 0)
 			;
 		unsigned before = got_count;
 		bool more = node_ike_run(&node);

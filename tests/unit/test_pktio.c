@@ -40,7 +40,7 @@ static struct end open_end(const char *text, uint16_t port, bool udp)
 			     .udp = udp,
 			     .local = {.addr = addr(text), .port = port}};
 	struct end e = {.at = req.local};
-	e.fd = packet_socket_open(&req, MARK, FWD_DF_SET, &err);
+	e.fd = packet_socket_open(&req, MARK, FWD_DF_SET, false, &err);
 	if (e.fd < 0)
 		fail_msg("%s", err.text);
 	e.sock = pktio_sock_add(p, e.fd, udp, e.at.addr.family == 6);
@@ -106,6 +106,7 @@ static int set_up(void **state)
 		return -1;
 	p = pktio_new(&tun, NULL, &err);
 	io = pktio_ops(p);
+	io.ctx = io.of_worker(io.ctx, 0);
 	for (int i = 0; i < FWD_DGRAMS_MAX; i++)
 		buffers[i] = mem_zalloc(FWD_BUFFER_LEN);
 	return 0;
@@ -415,7 +416,8 @@ static void test_socket_refusals(void **state)
 		struct netreq req = {.udp = true,
 				     .local = {.addr = addr(bad[i].local), .port = bad[i].port}};
 		strcpy(req.interface, bad[i].interface);
-		assert_int_equal(packet_socket_open(&req, MARK, FWD_DF_SET, &err), bad[i].error);
+		assert_int_equal(packet_socket_open(&req, MARK, FWD_DF_SET, false, &err),
+				 bad[i].error);
 		assert_non_null(strstr(err.text, bad[i].says));
 	}
 	close_end(&a);

@@ -134,7 +134,7 @@ static int open_sock(struct side *s, const struct endpoint *local, bool udp)
 {
 	struct err err = {""};
 	struct netreq req = {.udp = udp, .local = *local};
-	int fd = packet_socket_open(&req, 1, FWD_DF_SET, &err);
+	int fd = packet_socket_open(&req, 1, FWD_DF_SET, false, &err);
 	if (fd < 0)
 		fail_msg("%s", err.text);
 	return pktio_sock_add(s->io, fd, udp, local->addr.family == 6);
