@@ -5,14 +5,17 @@
  *   here: sj-a 10.9.0.5  -- fwd -- UDP or ESP over lo -- fwd --  sj-b 10.1.0.1 :there
  *              fd09::5                                                 fd01::1
  *
- * `there` is a second namespace, held by a child that takes a TCP connection and answers with
- * the count and the sum of what it read.
+ * `there` is a second namespace, held by a child that takes TCP connections and answers with
+ * the count and the sum of what it read.  All of it with one packet thread on each side, and with
+ * several: then many flows at once share one sequence space, and on one side one socket each.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,9 +30,11 @@
 #include "platform/tun.h"
 #include "sadb/replay.h"
 
-#define PORT 5000
-#define SENT (8u << 20)
-#define WAYS 4
+#define PORT	5000
+#define SENT	(8u << 20)
+#define WAYS	4
+#define WORKERS 3
+#define FLOWS	6 /* at once, with several workers */
 
 struct side {
 	struct pktio *io;
@@ -44,6 +49,7 @@ struct side {
 
 static struct side sides[2];
 static pid_t child;
+static unsigned workers;
 
 static struct addr addr(const char *text)
 {
@@ -72,21 +78,31 @@ static void total_add(struct total *t, const uint8_t *data, size_t len)
 		t->sum = t->sum * 31 + data[i];
 }
 
-static void serve(int listener)
+static void serve_one(int c)
 {
 	static uint8_t data[65536];
+	struct total t = {0};
+	ssize_t n;
+	while ((n = recv(c, data, sizeof(data), 0)) > 0)
+		total_add(&t, data, (size_t)n);
+	if (write(c, &t, sizeof(t)) < 0)
+		_exit(1);
+	/* And as much the other way. */
+	for (size_t sent = 0; sent < SENT; sent += sizeof(data))
+		if (send(c, data, sizeof(data), MSG_NOSIGNAL) < 0)
+			break;
+	_exit(0);
+}
+
+static void serve(int listener)
+{
+	signal(SIGCHLD, SIG_IGN);
 	for (;;) {
-		struct total t = {0};
-		ssize_t n;
 		int c = accept(listener, NULL, NULL);
-		while ((n = recv(c, data, sizeof(data), 0)) > 0)
-			total_add(&t, data, (size_t)n);
-		if (write(c, &t, sizeof(t)) < 0)
-			_exit(1);
-		/* And as much the other way. */
-		for (size_t sent = 0; sent < SENT; sent += sizeof(data))
-			if (send(c, data, sizeof(data), MSG_NOSIGNAL) < 0)
-				break;
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			serve_one(c);
+		}
 		close(c);
 	}
 }
@@ -101,7 +117,7 @@ static void far_host(int ready, int go)
 		_exit(1);
 	int listener = socket(AF_INET6, SOCK_STREAM, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(listener, 4) < 0)
+	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(listener, FLOWS) < 0)
 		_exit(1);
 	if (write(ready, "x", 1) != 1)
 		_exit(1);
@@ -130,14 +146,29 @@ static struct sa *make_sa(int side, int from, bool udp)
 	return sa;
 }
 
-static int open_sock(struct side *s, const struct endpoint *local, bool udp)
+static int open_fd(const struct endpoint *local, bool udp, bool shared)
 {
 	struct err err = {""};
 	struct netreq req = {.udp = udp, .local = *local};
-	int fd = packet_socket_open(&req, 1, FWD_DF_SET, false, &err);
+	int fd = packet_socket_open(&req, 1, FWD_DF_SET, shared, &err);
 	if (fd < 0)
 		fail_msg("%s", err.text);
-	return pktio_sock_add(s->io, fd, udp, local->addr.family == 6);
+	return fd;
+}
+
+/* On side 1, as on a home server, each worker has its own. */
+static int open_sock(int i, const struct endpoint *local, bool udp)
+{
+	struct side *s = &sides[i];
+	bool shared = i == 1 && udp && workers > 1;
+	int sock = pktio_sock_add(s->io, open_fd(local, udp, shared), udp, local->addr.family == 6);
+	for (unsigned n = 1; shared && n < workers; n++)
+		assert_int_equal(pktio_sock_join(s->io, (uint16_t)sock, open_fd(local, udp, true)),
+				 0);
+	if (shared)
+		assert_int_equal(pktio_sock_join(s->io, (uint16_t)sock, open_fd(local, udp, true)),
+				 -ENFILE);
+	return sock;
 }
 
 static void connect_side(int i, const char *const outer[2], bool udp)
@@ -151,7 +182,7 @@ static void connect_side(int i, const char *const outer[2], bool udp)
 	s->out = make_sa(i, i, udp);
 	s->in = make_sa(i, !i, udp);
 	atomic_store(&s->in->active, true);
-	s->sock = open_sock(s, &at[i], udp);
+	s->sock = open_sock(i, &at[i], udp);
 	struct path *path = mem_zalloc(sizeof(*path));
 	*path =
 	    (struct path){.local = at[i], .remote = at[!i], .sock = (uint16_t)s->sock, .mtu = 1500};
@@ -188,7 +219,7 @@ static void start_side(int i, const char *tun)
 	struct side *s = &sides[i];
 	struct err err = {""};
 	struct tun device;
-	if (tun_open(tun, true, 1, &device, &err) < 0)
+	if (tun_open(tun, true, workers, &device, &err) < 0)
 		fail_msg("%s", err.text);
 	s->db = sadb_new();
 	s->peer.is_home_server = i == 0;
@@ -202,7 +233,8 @@ static void start_side(int i, const char *tun)
 			       .io = pktio_ops(s->io),
 			       .df = FWD_DF_SET,
 			       .offload = true,
-			       .offload_udp = udp};
+			       .offload_udp = udp,
+			       .workers = workers};
 	s->f = fwd_new(&c, &err);
 	assert_non_null(s->f);
 	assert_int_equal(pktio_start(s->io, s->f), 0);
@@ -223,9 +255,9 @@ static int set_up(void **state)
 	start_side(0, "sj-a");
 	start_side(1, "sj-b");
 	if (!netns_do(
-		"ip link set lo up && ip addr add 127.0.0.5/8 dev lo && "
-		"ip addr add fd00::1/128 dev lo nodad && "
-		"ip addr add fd00::5/128 dev lo nodad && ip link set lo mtu 1500 && "
+		"ip link set lo up && ip addr replace 127.0.0.5/8 dev lo && "
+		"ip addr replace fd00::1/128 dev lo nodad && "
+		"ip addr replace fd00::5/128 dev lo nodad && ip link set lo mtu 1500 && "
 		"ip link set sj-a up mtu 1400 && ip addr add 10.9.0.5/32 dev sj-a && "
 		"ip addr add fd09::5/128 dev sj-a nodad && ip route add 10.1.0.0/24 dev sj-a && "
 		"ip route add fd01::/64 dev sj-a"))
@@ -254,6 +286,7 @@ static int tear_down(void **state)
 		sadb_free(sides[i].db);
 		for (unsigned n = 0; n < sides[i].window_count; n++)
 			replay_free(sides[i].windows[n]);
+		memset(&sides[i], 0, sizeof(sides[i]));
 	}
 	return 0;
 }
@@ -265,35 +298,74 @@ static int dial(int family)
 	struct endpoint to = {addr(family == 4 ? "10.1.0.1" : "fd01::1"), PORT};
 	struct sockaddr_storage ss;
 	socklen_t len = endpoint_to_sockaddr(&to, &ss);
-	struct timeval limit = {.tv_sec = 20};
+	struct timeval limit = {.tv_sec = 30};
 	int fd = socket(ss.ss_family, SOCK_STREAM, 0);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
-	return fd;
+	if (connect(fd, (struct sockaddr *)&ss, len) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
-static void transfer(int family)
+static bool send_all(int fd, uint8_t *data, size_t room, struct total *mine)
 {
-	static uint8_t data[65536];
-	struct total mine = {0}, theirs = {0};
-	int fd = dial(family);
-	for (size_t sent = 0; sent < SENT; sent += sizeof(data)) {
-		for (size_t i = 0; i < sizeof(data); i++)
+	for (size_t sent = 0; sent < SENT; sent += room) {
+		for (size_t i = 0; i < room; i++)
 			data[i] = (uint8_t)(i * 13 + (sent >> 12) + i / 512);
-		assert_int_equal(send(fd, data, sizeof(data), MSG_NOSIGNAL), sizeof(data));
-		total_add(&mine, data, sizeof(data));
+		if (send(fd, data, room, MSG_NOSIGNAL) != (ssize_t)room)
+			return false;
+		total_add(mine, data, room);
 	}
 	shutdown(fd, SHUT_WR);
-	assert_int_equal(recv(fd, &theirs, sizeof(theirs), MSG_WAITALL), sizeof(theirs));
-	assert_int_equal(theirs.count, SENT);
-	assert_true(theirs.sum == mine.sum);
+	return true;
+}
+
+/* What is sent arrives whole, and as much comes back. */
+static bool transfer(int family)
+{
+	enum { ROOM = 65536 };
+	struct total mine = {0}, theirs = {0};
+	int fd = dial(family);
+	if (fd < 0)
+		return false;
+	uint8_t *data = mem_zalloc(ROOM);
+	bool ok = send_all(fd, data, ROOM, &mine) &&
+		  recv(fd, &theirs, sizeof(theirs), MSG_WAITALL) == sizeof(theirs) &&
+		  theirs.count == SENT && theirs.sum == mine.sum;
 	size_t got = 0;
 	ssize_t n;
-	while ((n = recv(fd, data, sizeof(data), 0)) > 0)
+	while (ok && (n = recv(fd, data, ROOM, 0)) > 0)
 		got += (size_t)n;
-	assert_int_equal(got, SENT);
+	free(data);
 	close(fd);
+	return ok && got == SENT;
+}
+
+static void *transfer_thread(void *family)
+{
+	return transfer(*(int *)family) ? family : NULL;
+}
+
+static void transfers(void)
+{
+	static int families[FLOWS];
+	pthread_t threads[FLOWS];
+	unsigned count = workers > 1 ? FLOWS : 0;
+	assert_true(transfer(4));
+	assert_true(transfer(6));
+	for (unsigned i = 0; i < count; i++) {
+		families[i] = i % 2 ? 6 : 4;
+		assert_int_equal(pthread_create(&threads[i], NULL, transfer_thread, &families[i]),
+				 0);
+	}
+	bool ok = true;
+	for (unsigned i = 0; i < count; i++) {
+		void *done;
+		pthread_join(threads[i], &done);
+		ok &= done != NULL;
+	}
+	assert_true(ok);
 }
 
 struct way {
@@ -308,8 +380,7 @@ static void test_tcp(void **state)
 	fwd_counters(sides[0].f, &before);
 	for (int i = 0; i < 2; i++)
 		connect_side(i, w->outer, w->udp);
-	transfer(4);
-	transfer(6);
+	transfers();
 	fwd_counters(sides[0].f, &after);
 	/* Whole reads became whole sends: fewer units of I/O than packets, by far. */
 	uint64_t packets = after.out_packets - before.out_packets;
@@ -317,6 +388,8 @@ static void test_tcp(void **state)
 		assert_true((after.out_sends - before.out_sends) * 4 < packets);
 	assert_int_equal(after.drops[DROP_SEND_FAILED], before.drops[DROP_SEND_FAILED]);
 	assert_int_equal(after.drops[DROP_TUN_FAILED], before.drops[DROP_TUN_FAILED]);
+	/* No number was given twice. */
+	assert_int_equal(after.drops[DROP_REPLAYED], before.drops[DROP_REPLAYED]);
 	for (int i = 0; i < 2; i++)
 		disconnect_side(i);
 }
@@ -337,5 +410,8 @@ int main(void)
 	    {"tcp over native ESP over IPv6", test_tcp, NULL, NULL, &ways[3]},
 	};
 	netns_enter();
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	workers = 1;
+	int failed = cmocka_run_group_tests_name("one worker", tests, set_up, tear_down);
+	workers = WORKERS;
+	return failed + cmocka_run_group_tests_name("several", tests, set_up, tear_down);
 }
