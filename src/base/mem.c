@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define LINE_LEN 64
+#define HUGE_LEN ((size_t)2 << 20)
+
 void mem_wipe(void *p, size_t len)
 {
 	if (!len)
@@ -41,7 +44,7 @@ bool mem_equal(const void *a, const void *b, size_t len)
 	return diff == 0;
 }
 
-static void mem_out(size_t len)
+__attribute__((noreturn)) static void mem_out(size_t len)
 {
 	fprintf(stderr, "memory: out of memory (wanted %zu bytes)\n", len);
 	abort();
@@ -68,6 +71,17 @@ void mem_unmap(void *p, size_t len)
 {
 	if (p)
 		munmap(p, len);
+}
+
+void *mem_zalloc_lines(size_t len)
+{
+	bool huge = len >= 2 * HUGE_LEN;
+	void *p;
+	if (posix_memalign(&p, huge ? HUGE_LEN : LINE_LEN, len) != 0)
+		mem_out(len);
+	if (huge) /* refused: it is merely slower */
+		(void)madvise(p, len, MADV_HUGEPAGE);
+	return memset(p, 0, len);
 }
 
 char *mem_strdup(const char *s)

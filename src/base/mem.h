@@ -17,6 +17,9 @@ void *mem_zalloc(size_t len) __attribute__((returns_nonnull, malloc));
  * into a core dump.  Ends the process as mem_zalloc does. */
 void *mem_map(size_t len) __attribute__((returns_nonnull));
 void mem_unmap(void *p, size_t len); /* NULL allowed */
+/* The same, for tables: begins at a cache line; a large one lies on huge pages where the system has
+ * them to give. */
+void *mem_zalloc_lines(size_t len) __attribute__((returns_nonnull, malloc));
 char *mem_strdup(const char *s) __attribute__((returns_nonnull, malloc));
 
 static inline void mem_cleanup_free(void *p)
