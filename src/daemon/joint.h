@@ -21,7 +21,6 @@ struct joint_peer {
 	bool is_home_server; /* the other side is */
 	bool strict;
 	uint32_t replay_packets;
-	bool own_spaces; /* of another make: it numbers each SA by itself */
 	void *owner;
 };
 

@@ -17,39 +17,21 @@
 
 /* --- peers */
 
-struct node_peer {
-	struct peer peer; /* first: a struct peer * is a struct node_peer * */
-	struct rcu_head rcu;
-};
-
-static void peer_free(struct rcu_head *head)
-{
-	struct node_peer *p = caa_container_of(head, struct node_peer, rcu);
-	space_clear(&p->peer.space);
-	free(p);
-}
-
-static void peer_free_later(void *arg)
-{
-	struct node_peer *p = arg;
-	call_rcu(&p->rcu, peer_free);
-}
-
 struct peer *node_peer_make(const struct node_peer_config *cfg)
 {
-	struct node_peer *p = mem_zalloc(sizeof *p);
-	space_init(&p->peer.space, cfg->own_spaces ? 0 : cfg->replay_packets);
-	p->peer.replay_packets = cfg->replay_packets;
+	struct prefix list[PEER_PREFIXES_MAX];
+	uint8_t count = 0;
+	for (unsigned i = 0; i < cfg->home_count && count < PEER_PREFIXES_MAX; i++)
+		list[count++] = prefix_host(&cfg->homes[i]);
+	for (unsigned i = 0; i < cfg->prefix_count && count < PEER_PREFIXES_MAX; i++)
+		list[count++] = cfg->prefixes[i];
+	struct peer *p = peer_new(cfg->replay_packets, list, count);
 	/* Numbers of fresh keys begin at 1: there is nothing to be told apart from. */
 	if (cfg->configured_keys)
-		space_begin_epoch(&p->peer.space, node_new_epoch());
-	p->peer.strict = cfg->strict && !cfg->is_home_server;
-	p->peer.is_home_server = cfg->is_home_server;
-	for (unsigned i = 0; i < cfg->home_count && p->peer.prefix_count < PEER_PREFIXES_MAX; i++)
-		p->peer.prefixes[p->peer.prefix_count++] = prefix_host(&cfg->homes[i]);
-	for (unsigned i = 0; i < cfg->prefix_count && p->peer.prefix_count < PEER_PREFIXES_MAX; i++)
-		p->peer.prefixes[p->peer.prefix_count++] = cfg->prefixes[i];
-	return &p->peer;
+		space_begin_epoch(&p->space, node_new_epoch());
+	p->strict = cfg->strict && !cfg->is_home_server;
+	p->is_home_server = cfg->is_home_server;
+	return p;
 }
 
 struct peer *node_peer_new(const struct config_terminal *t, bool is_home_server)
@@ -65,10 +47,15 @@ struct peer *node_peer_new(const struct config_terminal *t, bool is_home_server)
 	return node_peer_make(&cfg);
 }
 
+static void peer_free_after(void *arg)
+{
+	peer_free_later(arg);
+}
+
 void node_peer_retire(struct node *n, struct peer *peer)
 {
 	if (peer)
-		fwd_after(n->fwd, peer_free_later, caa_container_of(peer, struct node_peer, peer));
+		fwd_after(n->fwd, peer_free_after, peer);
 }
 
 uint32_t node_new_epoch(void)
@@ -299,10 +286,8 @@ static struct path *path_copy(const struct path *p)
 
 void node_conn_set_path(struct conn *c, const struct path *path)
 {
-	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
-		sa_set_path(p->out, path ? path_copy(path) : NULL);
-		sa_set_path(p->in, path ? path_copy(path) : NULL);
-	}
+	for (const struct conn_pair *p = c->pairs; p; p = p->next)
+		sa_set_pair_path(p->out, p->in, path ? path_copy(path) : NULL);
 }
 
 uint32_t node_link_mtu(const struct node *n, const struct conn *c)
@@ -328,7 +313,9 @@ uint32_t node_peer_clamp(struct peer *peer, struct conn *const *conns, size_t co
 		if (mtu && (!least || mtu < least))
 			least = mtu;
 	}
-	atomic_store_explicit(&peer->clamp_mtu, least, memory_order_relaxed);
+	/* An IP packet is no longer than that. */
+	uint16_t clamp = (uint16_t)(least < UINT16_MAX ? least : UINT16_MAX);
+	atomic_store_explicit(&peer->clamp_mtu, clamp, memory_order_relaxed);
 	return least;
 }
 
@@ -336,8 +323,8 @@ struct active *node_active(struct conn *const *conns, size_t count)
 {
 	if (count == 0)
 		return NULL;
-	struct active *a = mem_zalloc(sizeof *a);
-	for (size_t i = 0; i < count && i < ACTIVE_MAX; i++)
-		a->sa[a->count++] = conns[i]->out;
+	struct active *a = active_new((uint8_t)(count < ACTIVE_MAX ? count : ACTIVE_MAX));
+	for (size_t i = 0; i < a->count; i++)
+		a->sa[i] = conns[i]->out;
 	return a;
 }

@@ -10,7 +10,6 @@ static struct peer *op_peer_new(void *ctx, const struct joint_peer *p)
 	struct node_peer_config cfg = {.prefixes = p->prefixes,
 				       .prefix_count = p->prefix_count,
 				       .replay_packets = p->replay_packets,
-				       .own_spaces = p->own_spaces,
 				       .strict = p->strict,
 				       .is_home_server = p->is_home_server};
 	struct peer *peer = node_peer_make(&cfg);
@@ -29,7 +28,7 @@ static struct node_made made_of(const struct ike_child_up *up, const struct peer
 	const struct config_peer *cfg =
 	    caa_container_of(ike_sa_peer(up->sa), struct config_peer, peer);
 	return (struct node_made){.up = up,
-				  .replay_packets = peer->replay_packets,
+				  .replay_packets = peer->space.window.packets,
 				  .rekey_packets = cfg->rekey_packets,
 				  .rekey_bytes = cfg->rekey_bytes};
 }

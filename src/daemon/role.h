@@ -90,7 +90,6 @@ struct node_peer_config {
 	const struct prefix *prefixes;
 	uint8_t prefix_count;
 	uint32_t replay_packets; /* of the space that its SAs share, or each has */
-	bool own_spaces;	 /* of another make: each SA is numbered by itself */
 	bool strict, is_home_server;
 	bool configured_keys; /* numbers in epochs (sadb/sa.h) */
 };

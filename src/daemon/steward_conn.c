@@ -157,14 +157,12 @@ static bool has_room(const struct steward *s, const struct sw_line *l, bool spar
 	return spare ? spares < s->cfg->ike->spares : others < STEWARD_CONNECTIONS_MAX;
 }
 
-static struct peer *peer_for(const struct steward *s, const struct sw_line *l, bool sojourn)
+static struct peer *peer_for(const struct steward *s, const struct sw_line *l)
 {
 	const struct config_terminal *t = l->instance->entry->t;
 	struct registrar_terminal *rt = l->instance->rt;
-	struct joint_peer p = {.strict = t->strict,
-			       .replay_packets = t->replay_packets,
-			       .own_spaces = !sojourn,
-			       .owner = rt};
+	struct joint_peer p = {
+	    .strict = t->strict, .replay_packets = t->replay_packets, .owner = rt};
 	for (uint8_t i = 0; i < rt->home_count && p.prefix_count < PEER_PREFIXES_MAX; i++)
 		p.prefixes[p.prefix_count++] = prefix_host(&rt->homes[i]);
 	for (uint8_t i = 0; i < rt->prefix_count && p.prefix_count < PEER_PREFIXES_MAX; i++)
@@ -266,7 +264,7 @@ uint16_t steward_child_up(struct steward *s, struct ike_child_up *up, usec_t now
 		return IKE_N_TS_UNACCEPTABLE;
 	bool first = !l->peer;
 	if (first)
-		l->peer = peer_for(s, l, up->sojourn);
+		l->peer = peer_for(s, l);
 	struct sw_conn *h = conn_add(s, l, up);
 	if (!h) {
 		if (first) {

@@ -3,28 +3,28 @@
  * The forwarding table: see the header.  One bit for each prefix length in use tells the
  * reader which lengths to try; a reader that sees a bit before its entry, or an entry without
  * its bit, merely misses a route that is being made or taken away at that moment.
+ *
+ * The hash is keyed (NH of RFC 4418, sections 5.2 and 10: for any two prefixes a random key makes
+ * them meet with a probability of 2^-32), since terminals may choose addresses.
  */
-#include <errno.h>
-#include <urcu/rcuhlist.h>
-#include "base/mem.h"
 #include "forward/fib.h"
 
-#define FIB_BUCKETS   65536 /* a power of two; untouched ones cost no memory */
+#include <string.h>
+#include "base/mem.h"
+#include "crypto/mac.h"
+#include "sadb/rtable.h"
+
 #define FIB_LEN_MAX   128
 #define FIB_LEN_WORDS ((FIB_LEN_MAX + 64) / 64)
-
-struct entry {
-	struct prefix prefix;
-	struct active *active;
-	struct cds_hlist_node node;
-	struct rcu_head rcu;
-};
+#define FIB_WORDS     6 /* of 32 bits: address, length and family, one to make them even */
 
 struct fib {
 	_Atomic uint64_t
 	    lens[2][FIB_LEN_WORDS]; /* by family 4, 6: bit n: some prefix has length n */
 	uint32_t len_count[2][FIB_LEN_MAX + 1];
-	struct cds_hlist_head buckets[FIB_BUCKETS];
+	struct rtable table; /* of active sets */
+	uint32_t key[FIB_WORDS];
+	uint64_t mix;
 };
 
 static int family_index(const struct addr *a)
@@ -32,18 +32,29 @@ static int family_index(const struct addr *a)
 	return a->family == 4 ? 0 : 1;
 }
 
-static size_t bucket_of(const struct prefix *p)
+static uint64_t pair_hash(const struct fib *f, int at, uint32_t a, uint32_t b)
 {
-	uint64_t h = addr_hash(&p->addr) + p->len * UINT64_C(0x9e3779b97f4a7c15);
-	return (size_t)(h ^ h >> 32) & (FIB_BUCKETS - 1);
+	return (uint64_t)(uint32_t)(a + f->key[at]) * (uint32_t)(b + f->key[at + 1]);
 }
 
-static struct entry *entry_find(const struct fib *f, const struct prefix *p)
+static uint32_t prefix_hash(const struct fib *f, const struct prefix *p)
 {
-	struct entry *e;
-	cds_hlist_for_each_entry_rcu_2(e, &f->buckets[bucket_of(p)],
-				       node) if (prefix_equal(&e->prefix, p)) return e;
-	return NULL;
+	uint32_t words[4];
+	memcpy(words, p->addr.b, sizeof(words));
+	uint64_t h = pair_hash(f, 0, words[0], (uint32_t)p->len << 8 | p->addr.family);
+	if (p->addr.family == 6)
+		h += pair_hash(f, 2, words[1], words[2]) + pair_hash(f, 4, words[3], 0);
+	return (uint32_t)((h ^ h >> 32) * f->mix >> 32);
+}
+
+static bool active_match(const void *item, const void *key)
+{
+	return prefix_equal(&((const struct active *)item)->prefix, key);
+}
+
+static struct active *active_find(const struct fib *f, const struct prefix *p)
+{
+	return rtable_find(&f->table, prefix_hash(f, p), active_match, p);
 }
 
 static void active_free_rcu(struct rcu_head *head)
@@ -51,29 +62,28 @@ static void active_free_rcu(struct rcu_head *head)
 	free(caa_container_of(head, struct active, rcu));
 }
 
-static void entry_free_rcu(struct rcu_head *head)
-{
-	free(caa_container_of(head, struct entry, rcu));
-}
-
 struct fib *fib_new(void)
 {
-	return mem_zalloc(sizeof(struct fib));
+	struct fib *f = mem_zalloc(sizeof(struct fib));
+	rtable_init(&f->table);
+	random_bytes(f->key, sizeof(f->key));
+	random_bytes(&f->mix, sizeof(f->mix));
+	f->mix |= 1;
+	return f;
+}
+
+static void active_free(void *ctx, void *active)
+{
+	(void)ctx;
+	free(active);
 }
 
 void fib_free(struct fib *f)
 {
 	if (!f)
 		return;
-	for (size_t i = 0; i < FIB_BUCKETS; i++) {
-		struct cds_hlist_node *n = f->buckets[i].next;
-		while (n) {
-			struct entry *e = caa_container_of(n, struct entry, node);
-			n = n->next;
-			free(e->active);
-			free(e);
-		}
-	}
+	rtable_each(&f->table, active_free, NULL);
+	rtable_clear(&f->table);
 	free(f);
 }
 
@@ -93,30 +103,33 @@ static void length_unused(struct fib *f, const struct prefix *p)
 
 int fib_set(struct fib *f, const struct prefix *prefix, struct active *active)
 {
-	struct entry *e = entry_find(f, prefix);
-	struct active *before = NULL;
-
-	if (e && active) {
-		before = rcu_xchg_pointer(&e->active, active);
-	} else if (e) {
-		before = e->active;
-		cds_hlist_del_rcu(&e->node);
+	uint32_t hash = prefix_hash(f, prefix);
+	struct active *before = active_find(f, prefix);
+	if (active)
+		active->prefix = *prefix;
+	if (before && active) {
+		rtable_replace(&f->table, hash, before, active);
+	} else if (before) {
+		rtable_remove(&f->table, hash, before);
 		length_unused(f, prefix);
-		call_rcu(&e->rcu, entry_free_rcu);
 	} else if (active) {
-		e = calloc(1, sizeof(*e));
-		if (!e) {
-			free(active);
-			return -ENOMEM;
-		}
-		e->prefix = *prefix;
-		e->active = active;
-		cds_hlist_add_head_rcu(&e->node, &f->buckets[bucket_of(prefix)]);
+		rtable_add(&f->table, hash, active);
 		length_used(f, prefix);
 	}
 	if (before)
 		call_rcu(&before->rcu, active_free_rcu);
 	return 0;
+}
+
+/* The longest length in use that is in the words up to `word`; -1: none. */
+static int longest(const struct fib *f, int family, int word)
+{
+	for (; word >= 0; word--) {
+		uint64_t bits = atomic_load_explicit(&f->lens[family][word], memory_order_relaxed);
+		if (bits)
+			return word * 64 + 63 - __builtin_clzll(bits);
+	}
+	return -1;
 }
 
 struct active *fib_find(const struct fib *f, const struct addr *dst)
@@ -129,11 +142,39 @@ struct active *fib_find(const struct fib *f, const struct addr *dst)
 		while (bits) {
 			int bit = 63 - __builtin_clzll(bits);
 			struct prefix p = prefix_of(dst, (uint8_t)(word * 64 + bit));
-			struct entry *e = entry_find(f, &p);
-			if (e)
-				return rcu_dereference(e->active);
+			struct active *a = active_find(f, &p);
+			if (a)
+				return a;
 			bits &= ~(UINT64_C(1) << bit);
 		}
 	}
 	return NULL;
+}
+
+/* Of the longest length: on a home server that is where nearly all are found. */
+static bool first_hash(const struct fib *f, const struct addr *dst, uint32_t *hash)
+{
+	int len = addr_len(dst) ? longest(f, family_index(dst), FIB_LEN_WORDS - 1) : -1;
+	if (len < 0)
+		return false;
+	struct prefix p = prefix_of(dst, (uint8_t)len);
+	*hash = prefix_hash(f, &p);
+	return true;
+}
+
+void fib_prefetch(const struct fib *f, const struct addr *dst)
+{
+	uint32_t hash;
+	if (first_hash(f, dst, &hash))
+		rtable_prefetch(&f->table, hash);
+}
+
+void fib_prefetch_active(const struct fib *f, const struct addr *dst)
+{
+	uint32_t hash;
+	const struct active *a = first_hash(f, dst, &hash) ? rtable_peek(&f->table, hash) : NULL;
+	if (!a)
+		return;
+	__builtin_prefetch(a);
+	__builtin_prefetch((const char *)a + sizeof(*a));
 }

@@ -2,9 +2,11 @@
 /*
  * The connection table, of the control thread alone.
  *
- * A list in the order of addition and hash indexes over it: by address pair, by owner and name, and
- * over the pairs of SAs: by inbound SPI, by the outbound SA.  Leaving an index is O(1) however long
- * a chain is (many terminals behind one NAT share an address pair).  Hashes have a random key.
+ * A list in the order of addition and indexes over it: by address pair, by owner and name, and
+ * over the pairs of SAs: by inbound SPI, by the outbound SA.  Address pairs are in chains, which an
+ * item leaves in O(1) however long one is: many terminals behind one NAT share one.  The others
+ * tell nearly all apart, and lie in tables that need nothing in the object.  Hashes have a random
+ * key.
  *
  * The table owns its connections and their SAs.  SAs may be in the packet thread's hands, so
  * they are given back by a function that waits (sa_free_later, or the packet path's).
@@ -18,6 +20,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "crypto/mac.h"
+#include "sadb/rtable.h"
 
 #define STATE_COUNT	    (CONN_EXPIRED + 1)
 #define RTO_MIN_US	    (20 * USEC_PER_MS)
@@ -26,8 +29,10 @@
 
 struct conn_table {
 	struct conn *first, *last;
-	struct conn *walk; /* the next of conn_table_walk; NULL: the first */
-	struct hash by_spi, by_out, by_pair, by_name;
+	struct conn *walk;	      /* the next of conn_table_walk; NULL: the first */
+	struct rtable by_spi, by_out; /* of pairs */
+	struct rtable by_name;
+	struct hash by_pair;
 	uint64_t seed;
 	size_t counts[STATE_COUNT];
 	conn_state_fn changed;
@@ -63,14 +68,14 @@ static uint64_t hash_mix(uint64_t h)
 	return h ^ h >> 32;
 }
 
-static uint64_t hash_spi(const struct conn_table *t, uint32_t spi)
+static uint32_t hash_spi(const struct conn_table *t, uint32_t spi)
 {
-	return hash_mix(t->seed ^ spi);
+	return (uint32_t)hash_mix(t->seed ^ spi);
 }
 
-static uint64_t hash_sa(const struct conn_table *t, const struct sa *sa)
+static uint32_t hash_sa(const struct conn_table *t, const struct sa *sa)
 {
-	return hash_mix(t->seed ^ (uintptr_t)sa);
+	return (uint32_t)hash_mix(t->seed ^ (uintptr_t)sa);
 }
 
 static uint64_t hash_pair(const struct conn_table *t, const struct addr *care_of,
@@ -79,12 +84,12 @@ static uint64_t hash_pair(const struct conn_table *t, const struct addr *care_of
 	return hash_mix(hash_mix(t->seed ^ addr_hash(care_of)) ^ addr_hash(server));
 }
 
-static uint64_t hash_name(const struct conn_table *t, const void *owner, const char *name)
+static uint32_t hash_name(const struct conn_table *t, const void *owner, const char *name)
 {
 	uint64_t h = hash_mix(t->seed ^ (uintptr_t)owner);
 	for (; *name; name++)
 		h = hash_mix(h ^ (uint8_t)*name);
-	return h;
+	return (uint32_t)h;
 }
 
 /* --- the table */
@@ -102,6 +107,9 @@ struct conn_table *conn_table_new(conn_state_fn changed, void *ctx)
 	t->changed = changed;
 	t->changed_ctx = ctx;
 	t->retire = retire_by_rcu;
+	rtable_init(&t->by_spi);
+	rtable_init(&t->by_out);
+	rtable_init(&t->by_name);
 	return t;
 }
 
@@ -118,11 +126,21 @@ void conn_table_free(struct conn_table *t)
 		return;
 	while (t->first)
 		conn_table_remove(t, t->first);
-	hash_clear(&t->by_spi);
-	hash_clear(&t->by_out);
+	rtable_clear(&t->by_spi);
+	rtable_clear(&t->by_out);
+	rtable_clear(&t->by_name);
 	hash_clear(&t->by_pair);
-	hash_clear(&t->by_name);
 	free(t);
+}
+
+static void name_enter(struct conn_table *t, struct conn *c)
+{
+	rtable_add(&t->by_name, hash_name(t, c->owner, c->name), c);
+}
+
+static void name_leave(struct conn_table *t, const struct conn *c)
+{
+	rtable_remove(&t->by_name, hash_name(t, c->owner, c->name), c);
 }
 
 static void table_add_pair(struct conn_table *t, struct conn *c)
@@ -141,9 +159,9 @@ static struct conn_pair *pair_put(struct conn_table *t, struct conn *c, struct s
 	p->next = c->pairs;
 	c->pairs = p;
 	if (in)
-		hash_add(&t->by_spi, &p->by_spi, hash_spi(t, in->spi));
+		rtable_add(&t->by_spi, hash_spi(t, in->spi), p);
 	if (out)
-		hash_add(&t->by_out, &p->by_out, hash_sa(t, out));
+		rtable_add(&t->by_out, hash_sa(t, out), p);
 	return p;
 }
 
@@ -153,12 +171,15 @@ static void pair_unlink(struct conn_table *t, struct conn_pair *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
-	hash_remove(&t->by_spi, &p->by_spi);
-	hash_remove(&t->by_out, &p->by_out);
+	if (p->in)
+		rtable_remove(&t->by_spi, hash_spi(t, p->in->spi), p);
+	if (p->out)
+		rtable_remove(&t->by_out, hash_sa(t, p->out), p);
 }
 
 void conn_pair_retire(struct conn_table *t, struct conn_pair *p)
 {
+	/* In this order: the path is lent. */
 	if (p->in)
 		t->retire(t->retire_ctx, p->in);
 	if (p->out)
@@ -172,10 +193,10 @@ int conn_table_add(struct conn_table *t, struct conn *c)
 		return -EEXIST;
 	if (conn_find_name(t, c->owner, c->name))
 		return -EEXIST;
-	c->by_pair.at = c->by_name.at = NULL;
+	c->by_pair.at = NULL;
 	c->pairs = NULL;
 	pair_put(t, c, c->in, c->out);
-	hash_add(&t->by_name, &c->by_name, hash_name(t, c->owner, c->name));
+	name_enter(t, c);
 	table_add_pair(t, c);
 	c->next = NULL;
 	c->prev = t->last;
@@ -191,7 +212,7 @@ int conn_table_add(struct conn_table *t, struct conn *c)
 void conn_table_remove(struct conn_table *t, struct conn *c)
 {
 	hash_remove(&t->by_pair, &c->by_pair);
-	hash_remove(&t->by_name, &c->by_name);
+	name_leave(t, c);
 	if (t->walk == c)
 		t->walk = c->next;
 	if (c->prev)
@@ -207,6 +228,7 @@ void conn_table_remove(struct conn_table *t, struct conn *c)
 		pair_unlink(t, p);
 		conn_pair_retire(t, p);
 	}
+	free(c->before);
 	free(c);
 }
 
@@ -228,15 +250,14 @@ struct conn *conn_find_pair(struct conn_table *t, const struct addr *care_of,
 	return NULL;
 }
 
-static struct conn_pair *find_spi(struct conn_table *t, uint32_t spi_in)
+static bool pair_has_spi(const void *item, const void *key)
 {
-	for (struct hash_link *l = hash_find(&t->by_spi, hash_spi(t, spi_in)); l;
-	     l = hash_next(l)) {
-		struct conn_pair *p = hash_owner(l, struct conn_pair, by_spi);
-		if (p->in->spi == spi_in)
-			return p;
-	}
-	return NULL;
+	return ((const struct conn_pair *)item)->in->spi == *(const uint32_t *)key;
+}
+
+static struct conn_pair *find_spi(const struct conn_table *t, uint32_t spi_in)
+{
+	return rtable_find(&t->by_spi, hash_spi(t, spi_in), pair_has_spi, &spi_in);
 }
 
 struct conn *conn_find_spi(struct conn_table *t, uint32_t spi_in)
@@ -245,29 +266,35 @@ struct conn *conn_find_spi(struct conn_table *t, uint32_t spi_in)
 	return p ? p->conn : NULL;
 }
 
+static bool pair_has_out(const void *item, const void *key)
+{
+	return ((const struct conn_pair *)item)->out == key;
+}
+
 struct conn *conn_find_sa(struct conn_table *t, const struct sa *sa, uint32_t spi, bool outbound)
 {
-	if (!outbound) {
-		const struct conn_pair *p = find_spi(t, spi);
-		return p && p->in == sa ? p->conn : NULL;
-	}
-	for (struct hash_link *l = hash_find(&t->by_out, hash_sa(t, sa)); l; l = hash_next(l)) {
-		const struct conn_pair *p = hash_owner(l, struct conn_pair, by_out);
-		if (p->out == sa)
-			return p->out->spi == spi ? p->conn : NULL;
-	}
-	return NULL;
+	const struct conn_pair *p =
+	    outbound ? rtable_find(&t->by_out, hash_sa(t, sa), pair_has_out, sa) : find_spi(t, spi);
+	const struct sa *is = !p ? NULL : outbound ? p->out : p->in;
+	return is && is == sa && is->spi == spi ? p->conn : NULL;
+}
+
+struct named {
+	const void *owner;
+	const char *name;
+};
+
+static bool conn_is_named(const void *item, const void *key)
+{
+	const struct conn *c = item;
+	const struct named *n = key;
+	return c->owner == n->owner && strcmp(c->name, n->name) == 0;
 }
 
 struct conn *conn_find_name(struct conn_table *t, const void *owner, const char *name)
 {
-	struct hash_link *l = hash_find(&t->by_name, hash_name(t, owner, name));
-	for (; l; l = hash_next(l)) {
-		struct conn *c = hash_owner(l, struct conn, by_name);
-		if (c->owner == owner && strcmp(c->name, name) == 0)
-			return c;
-	}
-	return NULL;
+	struct named key = {owner, name};
+	return rtable_find(&t->by_name, hash_name(t, owner, name), conn_is_named, &key);
 }
 
 struct conn *conn_table_walk(struct conn_table *t)
@@ -330,19 +357,19 @@ int conn_set_name(struct conn_table *t, struct conn *c, const char *name)
 	const struct conn *other = conn_find_name(t, c->owner, name);
 	if (other && other != c)
 		return -EEXIST;
-	hash_remove(&t->by_name, &c->by_name);
+	name_leave(t, c);
 	size_t len = strnlen(name, sizeof(c->name) - 1);
 	memmove(c->name, name, len);
 	c->name[len] = '\0';
-	hash_add(&t->by_name, &c->by_name, hash_name(t, c->owner, c->name));
+	name_enter(t, c);
 	return 0;
 }
 
 void conn_set_owner(struct conn_table *t, struct conn *c, void *owner)
 {
-	hash_remove(&t->by_name, &c->by_name);
+	name_leave(t, c);
 	c->owner = owner;
-	hash_add(&t->by_name, &c->by_name, hash_name(t, owner, c->name));
+	name_enter(t, c);
 }
 
 /* --- rekeying */
@@ -360,7 +387,6 @@ static void inherit(struct sa *sa, const struct sa *from)
 	atomic_store(&sa->active, atomic_load(&from->active));
 	carry(&sa->last_us, &from->last_us);
 	carry(&sa->first_us, &from->first_us);
-	sa_copy_path(sa, from);
 }
 
 int conn_add_pair(struct conn_table *t, struct conn *c, struct sa *in, struct sa *out)
@@ -369,6 +395,8 @@ int conn_add_pair(struct conn_table *t, struct conn *c, struct sa *in, struct sa
 		return -EEXIST;
 	inherit(in, c->in);
 	inherit(out, c->out);
+	if (c->out)
+		sa_set_pair_path(out, in, sa_path_copy(c->out));
 	pair_put(t, c, in, out);
 	c->in = in;
 	return 0;
@@ -416,8 +444,10 @@ struct conn_pair *conn_take_pair(struct conn_table *t, struct conn *c, uint32_t 
 		c->in = c->pairs->in;
 	if (c->out == p->out)
 		use_out(c, c->pairs->out);
-	add_traffic(&c->rx_before, p->in);
-	add_traffic(&c->tx_before, p->out);
+	if (!c->before)
+		c->before = mem_zalloc(2 * sizeof(*c->before));
+	add_traffic(&c->before[0], p->in);
+	add_traffic(&c->before[1], p->out);
 	return p;
 }
 
@@ -440,7 +470,7 @@ usec_t conn_heard_us(const struct conn *c)
 
 struct conn_traffic conn_rx(const struct conn *c)
 {
-	struct conn_traffic sum = c->rx_before;
+	struct conn_traffic sum = c->before ? c->before[0] : (struct conn_traffic){0};
 	for (const struct conn_pair *p = c->pairs; p; p = p->next)
 		add_traffic(&sum, p->in);
 	return sum;
@@ -448,7 +478,7 @@ struct conn_traffic conn_rx(const struct conn *c)
 
 struct conn_traffic conn_tx(const struct conn *c)
 {
-	struct conn_traffic sum = c->tx_before;
+	struct conn_traffic sum = c->before ? c->before[1] : (struct conn_traffic){0};
 	for (const struct conn_pair *p = c->pairs; p; p = p->next)
 		add_traffic(&sum, p->out);
 	return sum;

@@ -44,24 +44,23 @@ struct conn_pair {
 	struct sa *in, *out; /* owned */
 	struct conn *conn;
 	struct conn_pair *next; /* the one made before it */
-	/* the table's own */
-	struct hash_link by_spi, by_out;
 };
 
 struct conn_traffic {
 	uint64_t packets, bytes; /* inner */
 };
 
+/* In this order it has no holes: a home server has a million of them. */
 struct conn {
 	char name[CONN_NAME_MAX];
-	enum conn_state state;
 	struct endpoint care_of;     /* terminal's end as seen from here */
 	struct endpoint server;	     /* home server's end */
 	char interface[IF_NAMESIZE]; /* terminal: serves it now; "" none */
 	unsigned ifindex;
 	struct network network;
 	bool udp;
-	bool behind_nat;	     /* learned: the care-of address is not the one configured */
+	bool behind_nat; /* learned: the care-of address is not the one configured */
+	enum conn_state state;
 	struct sa *in;		     /* of the latest pair */
 	struct sa *out;		     /* of the pair in use */
 	struct peer *peer;	     /* borrowed */
@@ -70,15 +69,15 @@ struct conn {
 	usec_t since_us;	     /* of the state */
 	usec_t expires_us;	     /* USEC_NEVER */
 	uint32_t link_mtu;	     /* terminal: of the interface; 0 not known */
-	usec_t mtu_told_us;	     /* a router said that the path is narrower; 0: none did */
 	uint32_t srtt_us, rttvar_us; /* 0: not measured */
 	uint32_t rtt_count;	     /* measurements in them */
+	usec_t mtu_told_us;	     /* a router said that the path is narrower; 0: none did */
 	struct conn *next;	     /* in the table */
 	/* the table's own */
 	struct conn *prev;
-	struct conn_pair *pairs;		  /* latest first */
-	struct conn_traffic rx_before, tx_before; /* of pairs that are gone */
-	struct hash_link by_pair, by_name;
+	struct conn_pair *pairs;     /* latest first */
+	struct conn_traffic *before; /* of pairs that are gone: in, out; NULL: none is */
+	struct hash_link by_pair;
 };
 
 struct conn_table;

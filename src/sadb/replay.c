@@ -2,9 +2,9 @@
 /*
  * The anti-replay window.
  *
- * A ring of 64-bit blocks, one bit per number (RFC 6479): moving the window forward clears whole
- * blocks and never shifts.  There is at least one block more than the window needs, so that the
- * block of the newest number never holds bits of numbers still inside the window:
+ * A ring of bits, one for each number (RFC 6479): moving the window forward clears those of the
+ * numbers that become new, and never shifts.  It is as long as the window, rounded up to a power of
+ * two; so the word of the newest number may also hold bits of the oldest ones:
  *
  *        floor or top - packets + 1             top
  *   ---------|#####################################|----------->  64-bit numbers
@@ -14,7 +14,7 @@
  * 3.3.3: no packet has number 0) and the new top after a reset, since nothing below that was sent
  * in the numbering that begins there.
  *
- * The blocks are made with the first number that is marked: a home server has many windows in which
+ * The bits are made with the first number that is marked: a home server has many windows in which
  * nothing has come yet.
  *
  * Threads: one writer, the packet thread.  Control reads for display; the fields are relaxed
@@ -22,20 +22,10 @@
  */
 #include "sadb/replay.h"
 
-#include <stdatomic.h>
 #include "base/mem.h"
 
 #define BLOCK_BITS	   64u
 #define REPLAY_PACKETS_MAX (1u << 20)
-
-struct replay {
-	_Atomic uint64_t top;
-	_Atomic uint64_t floor;
-	_Atomic bool primed;
-	uint32_t packets;		    /* a multiple of BLOCK_BITS; 0: no anti-replay */
-	uint32_t block_mask;		    /* number of blocks (a power of two) - 1 */
-	_Atomic(_Atomic uint64_t *) blocks; /* owned; NULL: nothing was marked yet */
-};
 
 static inline uint64_t replay_load(const _Atomic uint64_t *v)
 {
@@ -47,26 +37,21 @@ static inline void replay_store(_Atomic uint64_t *v, uint64_t x)
 	atomic_store_explicit(v, x, memory_order_relaxed);
 }
 
-struct replay *replay_new(uint32_t packets)
+void replay_init(struct replay *r, uint32_t packets)
 {
 	if (packets > REPLAY_PACKETS_MAX)
 		packets = REPLAY_PACKETS_MAX;
 	packets = (packets + BLOCK_BITS - 1) / BLOCK_BITS * BLOCK_BITS;
 	uint32_t blocks = 1;
-	while (blocks < packets / BLOCK_BITS + 1)
+	while (blocks < packets / BLOCK_BITS)
 		blocks *= 2;
-	struct replay *r = mem_zalloc(sizeof(*r));
-	r->packets = packets;
-	r->block_mask = blocks - 1;
+	*r = (struct replay){.packets = packets, .block_mask = (uint16_t)(blocks - 1)};
 	replay_store(&r->floor, 1);
-	return r;
 }
 
-void replay_free(struct replay *r)
+void replay_clear(struct replay *r)
 {
-	if (r)
-		free(atomic_load_explicit(&r->blocks, memory_order_relaxed));
-	free(r);
+	free(atomic_exchange_explicit(&r->blocks, NULL, memory_order_relaxed));
 }
 
 static _Atomic uint64_t *replay_blocks(const struct replay *r)
@@ -158,15 +143,33 @@ enum replay_verdict replay_check(const struct replay *r, uint64_t seq)
 	return replay_bit_is_set(r, seq) ? REPLAY_SEEN : REPLAY_NEW;
 }
 
-/* Empties the blocks between the top's and that of seq, which becomes the top. */
+/* Bits first..last of the block that `seq` is in. */
+static void replay_block_clear(const struct replay *r, _Atomic uint64_t *blocks, uint64_t seq,
+			       unsigned first, unsigned last)
+{
+	_Atomic uint64_t *b = &blocks[(seq / BLOCK_BITS) & r->block_mask];
+	uint64_t gone = UINT64_MAX << first & UINT64_MAX >> (BLOCK_BITS - 1 - last);
+	replay_store(b, replay_load(b) & ~gone);
+}
+
+/* Clears the bits of the numbers behind the top up to seq, which becomes the top. */
 static void replay_advance(struct replay *r, uint64_t seq)
 {
-	uint64_t from = replay_load(&r->top) / BLOCK_BITS, to = seq / BLOCK_BITS;
+	uint64_t from = replay_load(&r->top) + 1;
 	_Atomic uint64_t *blocks = replay_blocks(r);
-	if (to - from > (uint64_t)r->block_mask + 1)
-		from = to - r->block_mask - 1;
-	while (blocks && from < to)
-		replay_store(&blocks[++from & r->block_mask], 0);
+	/* Once round is enough. */
+	uint64_t ring = ((uint64_t)r->block_mask + 1) * BLOCK_BITS;
+	if (seq - from >= ring)
+		from = seq - ring + 1;
+	while (blocks && from <= seq) {
+		uint64_t last = from | (BLOCK_BITS - 1);
+		if (last > seq)
+			last = seq;
+		replay_block_clear(r, blocks, from, from % BLOCK_BITS, last % BLOCK_BITS);
+		if (last == UINT64_MAX)
+			break;
+		from = last + 1;
+	}
 	replay_store(&r->top, seq);
 }
 

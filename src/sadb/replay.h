@@ -8,19 +8,29 @@
 #ifndef SADB_REPLAY_H
 #define SADB_REPLAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct replay;
+/* Half a cache line, so that it lies in one with its sequence space (sadb/sa.h); the bits are apart
+ * and are made with the first number that is marked.  Fields are replay.c's. */
+struct replay {
+	_Atomic uint64_t top;
+	_Atomic uint64_t floor;
+	_Atomic(_Atomic uint64_t *) blocks; /* owned; NULL: nothing was marked yet */
+	uint32_t packets;		    /* a multiple of 64; 0: no anti-replay */
+	uint16_t block_mask;		    /* number of blocks (a power of two) - 1 */
+	_Atomic bool primed;
+};
 
 enum replay_verdict { REPLAY_NEW, REPLAY_SEEN, REPLAY_TOO_OLD };
 
 /* `packets`: rounded up to a multiple of 64; 0: no anti-replay at all (check says NEW for
  * everything, numbers are not remembered, the high half is taken as that of the top).
  * At most 2^20. */
-struct replay *replay_new(uint32_t packets);
-void replay_free(struct replay *r);
+void replay_init(struct replay *r, uint32_t packets);
+void replay_clear(struct replay *r); /* frees the bits */
 
 /* The window forgets everything and its top becomes `top`, which counts as not seen unless
  * `seen`.  Numbers below it are too old: nothing below was sent in the numbering that begins. */
@@ -36,6 +46,14 @@ enum replay_verdict replay_check(const struct replay *r, uint64_t seq);
 enum replay_verdict replay_mark(struct replay *r, uint64_t seq);
 
 uint64_t replay_top(const struct replay *r);
+/* The bits of a number with these low 32 bits are fetched ahead. */
+static inline void replay_prefetch(const struct replay *r, uint32_t lo)
+{
+	const _Atomic uint64_t *blocks = atomic_load_explicit(&r->blocks, memory_order_relaxed);
+	if (blocks)
+		__builtin_prefetch((const void *)&blocks[lo / 64 & r->block_mask], 1);
+}
+
 /* Numbers from..to (inclusive) that have not been seen, of those still in the window. */
 uint64_t replay_missing(const struct replay *r, uint64_t from, uint64_t to);
 

@@ -7,6 +7,9 @@
  * an active set) it leaves by sa_free_later, after a grace period in which the packet thread lets
  * go of it.
  *
+ * The two SAs of a connection go the same way, so that the outbound one's path is lent to the
+ * other.
+ *
  * Without ESN a sequence number must never come round to 0 (RFC 4303 3.3.3): the hard packet limit
  * is never above 2^32 - 1.
  */
@@ -34,7 +37,7 @@ static void sa_init_own_space(struct sa *sa, const struct sa_config *cfg,
 {
 	atomic_store(&sa->own_space.next, 1);
 	if (direction == CRYPT_OPEN)
-		sa->own_space.replay = replay_new(cfg->replay_packets);
+		space_init(&sa->own_space, cfg->replay_packets);
 	sa->space = &sa->own_space;
 	if (cfg->esn)
 		return;
@@ -50,7 +53,9 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	    crypt_new(cfg->encr, cfg->integ, cfg->key, cfg->key_len, direction, err);
 	if (!crypt)
 		return NULL;
-	struct sa *sa = mem_zalloc(sizeof(*sa));
+	bool shared = cfg->esn && !cfg->own_space;
+	struct sa *sa =
+	    mem_zalloc_lines(shared ? offsetof(struct sa, own_space) : sizeof(struct sa));
 	sa->spi = cfg->spi;
 	sa->esn = cfg->esn;
 	sa->configured_keys = cfg->configured_keys;
@@ -67,7 +72,7 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->encr = cfg->encr;
 	sa->integ = cfg->integ;
 	sa->conn = cfg->conn;
-	if (cfg->esn && !cfg->own_space)
+	if (shared)
 		sa->space = &cfg->peer->space;
 	else
 		sa_init_own_space(sa, cfg, direction);
@@ -79,8 +84,10 @@ void sa_free(struct sa *sa)
 	if (!sa)
 		return;
 	crypt_free(sa->crypt);
-	space_clear(&sa->own_space);
-	free(sa->path);
+	if (sa->space == &sa->own_space)
+		space_clear(&sa->own_space);
+	if (!sa->path_lent)
+		free(sa->path);
 	free(sa);
 }
 
@@ -100,24 +107,37 @@ static void path_free_rcu(struct rcu_head *head)
 	free(caa_container_of(head, struct path, rcu));
 }
 
-void sa_set_path(struct sa *sa, struct path *path)
+/* Whoever still looks at the old one does so until its read section ends. */
+static void sa_exchange_path(struct sa *sa, struct path *path, bool lent)
 {
 	struct path *old = rcu_xchg_pointer(&sa->path, path);
-	if (old)
+	if (old && !sa->path_lent)
 		call_rcu(&old->rcu, path_free_rcu);
+	sa->path_lent = lent;
 }
 
-void sa_copy_path(struct sa *sa, const struct sa *from)
+void sa_set_path(struct sa *sa, struct path *path)
 {
-	const struct path *path = rcu_dereference(from->path);
+	sa_exchange_path(sa, path, false);
+}
+
+void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path)
+{
+	sa_exchange_path(in, path, true);
+	sa_exchange_path(out, path, false);
+}
+
+struct path *sa_path_copy(const struct sa *sa)
+{
+	const struct path *path = rcu_dereference(sa->path);
 	if (!path)
-		return;
+		return NULL;
 	struct path *copy = mem_zalloc(sizeof(*copy));
 	copy->local = path->local;
 	copy->remote = path->remote;
 	copy->sock = path->sock;
 	copy->mtu = path->mtu;
-	sa_set_path(sa, copy);
+	return copy;
 }
 
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)

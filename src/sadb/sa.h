@@ -10,7 +10,15 @@
  * counter and share one replay window, so that copies on several SAs carry one number and a
  * move cannot lose or repeat one.  An SA without ESN has a space of its own, and so have those
  * with a peer of another make, which numbers each SA by itself.
+ *
+ * Memory: a home server has a million of these, and a packet finds none of them in the caches.  So
+ * what a packet looks at and changes lies together, in as few cache lines as it can: two of the SA,
+ * one of its space (with the window's ends), and one each of the path, the key and the peer's
+ * prefixes.  What is behind them is for control and for what is rare.  Those made by sa_new and
+ * peer_new begin at a line.
  */
+
+#define SA_LINE 64
 #ifndef SADB_SA_H
 #define SADB_SA_H
 
@@ -18,23 +26,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <urcu-qsbr.h> /* QSBR behind the short names: call_rcu, rcu_read_lock */
-#include <urcu/rculfhash.h>
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/spin.h"
 #include "crypto/crypt.h"
 #include "sadb/replay.h"
 
-/* A sequence space: what we sent, what we received.  Borrowed by SAs. */
+/* A sequence space: what we sent, what we received.  Borrowed by SAs; does not move. */
 struct space {
 	_Atomic uint64_t next; /* [packet] the number the next packet gets */
-	struct replay *replay; /* [packet] */
+	struct replay *replay; /* [packet] the window below; NULL: none (not initialised) */
 	/* Of several packet threads one has the first to draw numbers, and to count on SAs of the
 	 * space that send; and the second to look at and mark the window, and to change SAs that
 	 * receive.  Taken for a batch, not for each packet. */
 	struct spin tx_lock, rx_lock;
 	_Atomic uint32_t rx_epoch; /* high half announced by the sender's last hello; 0 none */
 	uint32_t resets;	   /* [packet] how often the window was reset */
+	struct replay window;
 };
 
 /*
@@ -71,20 +79,25 @@ struct path {
  * one for its home server. */
 struct peer {
 	struct space space;
-	uint32_t replay_packets; /* window of SAs with a space of their own */
-	bool strict;		 /* accept inner packets from active connections only */
-	bool is_home_server;	 /* any inner source allowed, destination must be ours */
-	uint8_t prefix_count;	 /* inner sources it may use (home server role); our own home
-				  * addresses and prefixes (terminal role) */
-	struct prefix prefixes[PEER_PREFIXES_MAX];
-	void *owner; /* control's object */
+	bool strict;	      /* accept inner packets from active connections only */
+	bool is_home_server;  /* any inner source allowed, destination must be ours */
+	uint8_t prefix_count; /* inner sources it may use (home server role); our own home
+			       * addresses and prefixes (terminal role) */
 	/* The MSS of TCP SYNs that come in from it is lowered to fit this: control sets the
 	 * smallest inner MTU of its active connections; 0: left as it is. */
-	_Atomic uint32_t clamp_mtu;
+	_Atomic uint16_t clamp_mtu;
+	/* the second line */
+	struct prefix *prefixes; /* behind the peer itself when it is of peer_new */
+	void *owner;		 /* control's object */
+	struct rcu_head rcu;
 };
 
+/* With a space and a window (of SAs with a space of their own as well), and these prefixes. */
+struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, uint8_t prefix_count);
+void peer_free_later(struct peer *peer); /* by rcu; NULL allowed */
+
 struct sa {
-	/* hot */
+	/* The first line: what a packet looks at. */
 	uint32_t spi;
 	bool esn;
 	bool configured_keys; /* hello packets are possible */
@@ -92,36 +105,71 @@ struct sa {
 	uint8_t iv_len, block_len, icv_len;
 	_Atomic bool active; /* inbound: its connection is in the peer's binding */
 	_Atomic bool dead;   /* a hard lifetime ended: drop */
+	_Atomic bool soft_told;
+	bool path_lent;	     /* control: path is another SA's */
 	struct crypt *crypt; /* owned */
 	struct space *space; /* borrowed: the peer's, or own_space */
 	struct peer *peer;   /* borrowed */
 	struct path *path;   /* rcu; outbound: where to; inbound: whence expected (or NULL) */
-	/* counters [packet] */
+	/* limits: 0 is none.  At the soft one an event is raised once, at the hard one dead. */
+	uint64_t soft_packets, hard_packets;
+	/* The second: what it changes. [packet] */
+	uint64_t soft_bytes, hard_bytes;
 	_Atomic uint64_t packets, bytes; /* bytes of inner packets */
 	_Atomic uint64_t last_us;	 /* last packet sealed or accepted, or copy heard */
 	_Atomic uint64_t first_us;	 /* first data packet since control set it to 0 */
 	_Atomic uint64_t newest;	 /* inbound: highest authentic number of this SA */
-	/* limits: 0 is none.  At the soft one an event is raised once, at the hard one dead. */
-	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
-	_Atomic bool soft_told;
+	uint32_t newest_resets;		 /* space->resets when newest was set */
 	/* [packet] what control was last told of this SA, so that not each packet tells it */
-	uint32_t newest_resets; /* space->resets when newest was set */
-	uint32_t told_mtu;	/* FWD_EV_PATH_MTU */
+	uint32_t told_mtu; /* FWD_EV_PATH_MTU */
 	uint64_t told_mtu_us, moved_us;
 	const struct path *moved_path; /* FWD_EV_MOVED: compared, never followed */
 	struct endpoint moved_src;
-	uint64_t hello_since_us; /* [packet] hellos given to control in this second */
 	uint32_t hello_count;
-	usec_t asked_us;	/* [packet] when it last asked for a registration; 0: not lately */
-	uint64_t unread;	/* [packet] highest number of a copy refused unread */
-	uint32_t unread_resets; /* space->resets when unread was set */
+	uint64_t hello_since_us; /* [packet] hellos given to control in this second */
+	usec_t asked_us;	 /* [packet] when it last asked for a registration; 0: not lately */
+	uint64_t unread;	 /* [packet] highest number of a copy refused unread */
+	uint32_t unread_resets;	 /* space->resets when unread was set */
 	/* cold */
-	struct space own_space;
 	const struct alg *encr, *integ;
 	void *conn; /* control's connection */
-	struct cds_lfht_node node;
 	struct rcu_head rcu;
+	/* The last member: there is no memory for it where the peer's space is used. */
+	struct space own_space;
 };
+
+/* --- fetched ahead for a batch (sadb/sadb.h says how); none is needed for a right answer */
+
+static inline void sa_prefetch_hot(const struct sa *sa)
+{
+	__builtin_prefetch(sa, 1);
+	__builtin_prefetch((const char *)sa + SA_LINE, 1);
+}
+
+/* What hangs on it, when its own lines have come. */
+static inline void sa_prefetch(const struct sa *sa)
+{
+	const char *crypt = (const char *)sa->crypt, *path = (const char *)sa->path;
+	__builtin_prefetch(sa->space, 1);
+	__builtin_prefetch(path);
+	__builtin_prefetch(path + sizeof(struct path) - 1);
+	__builtin_prefetch(crypt);
+	__builtin_prefetch(crypt + SA_LINE);
+}
+
+/* The same for an inbound one. */
+static inline void sa_prefetch_in(const struct sa *sa)
+{
+	sa_prefetch(sa);
+	__builtin_prefetch(&sa->peer->prefixes);
+	__builtin_prefetch(sa->peer->prefixes);
+}
+
+/* The bits of the window, when its space has come. */
+static inline void sa_prefetch_window(const struct sa *sa, uint32_t seq_lo)
+{
+	replay_prefetch(sa->space->replay, seq_lo);
+}
 
 struct sa_config {
 	uint32_t spi;
@@ -143,19 +191,25 @@ void sa_free(struct sa *sa);	   /* at once: never published, or after a grace pe
 void sa_free_later(struct sa *sa); /* by rcu */
 /* Replaces sa->path; the old one is freed by rcu.  path is taken; NULL allowed. */
 void sa_set_path(struct sa *sa, struct path *path);
-/* The path of another SA, if it has one; before sa is published. */
-void sa_copy_path(struct sa *sa, const struct sa *from);
+/* The same for both SAs of a connection: `out` takes it, `in` borrows it and leaves no later. */
+void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path);
+/* A copy of its path; NULL: it has none. */
+struct path *sa_path_copy(const struct sa *sa);
 /* Bytes that ESP adds to an inner packet, without the outer IP and UDP headers: the largest
  * inner packet that fits in `room` bytes of ESP packet. */
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);
 
 /* The active connections of a binding, as the packet path sees them: immutable, replaced as a
- * whole.  Each packet goes out on every one (n-casting). */
+ * whole.  Each packet goes out on every one (n-casting).  It is the forwarding table's entry at the
+ * same time, so that a packet has one line less to wait for. */
 #define ACTIVE_MAX 8
 struct active {
+	struct prefix prefix; /* the table's own (forward/fib.h) */
 	uint8_t count;
-	struct sa *sa[ACTIVE_MAX]; /* outbound, borrowed */
 	struct rcu_head rcu;
+	struct sa *sa[]; /* outbound, borrowed */
 };
+/* With room for so many. */
+struct active *active_new(uint8_t count) __attribute__((returns_nonnull));
 
 #endif

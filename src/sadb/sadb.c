@@ -1,42 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SADB: a lock-free hash table of inbound SAs by SPI (RFC 4301 4.4.2).
+ * The SADB: a table of inbound SAs by SPI (RFC 4301 4.4.2).
  *
  * Control adds and removes; the packet thread looks up inside its read section.  Both are threads
  * registered with RCU (QSBR).  The table borrows the SAs.  Its hash has a random key, so that
  * nobody who can choose SPIs can choose which of them share a bucket.
+ *
+ * liburcu's own hash table was here before.  With a million SAs a lookup in it took tens of
+ * microseconds when it had not grown yet, and several waits for memory when it had; its nodes are
+ * in the SAs, so that nothing can be fetched ahead (sadb/rtable.h).
  */
 #include "sadb/sadb.h"
 
 #include <errno.h>
 #include "base/mem.h"
 #include "crypto/mac.h"
-
-#define SADB_BUCKETS_MIN 64
+#include "sadb/rtable.h"
 
 struct sadb {
-	struct cds_lfht *table;
+	struct rtable table;
 	uint64_t seed;
 };
 
 /* Multiplication and shifts that let every bit of the input reach every bit of the output. */
-static unsigned long sadb_hash(const struct sadb *db, uint32_t spi)
+static uint32_t sadb_hash(const struct sadb *db, uint32_t spi)
 {
 	uint64_t h = (db->seed ^ spi) * 0x9e3779b97f4a7c15u;
 	h = (h ^ h >> 32) * (db->seed | 1);
-	return (unsigned long)(h ^ h >> 29);
+	return (uint32_t)(h >> 32);
 }
 
 struct sadb *sadb_new(void)
 {
 	struct sadb *db = mem_zalloc(sizeof(*db));
 	random_bytes(&db->seed, sizeof(db->seed));
-	db->table = cds_lfht_new_flavor(SADB_BUCKETS_MIN, SADB_BUCKETS_MIN, 0, CDS_LFHT_AUTO_RESIZE,
-					&rcu_flavor, NULL);
-	if (!db->table) {
-		free(db);
-		return NULL;
-	}
+	rtable_init(&db->table);
 	return db;
 }
 
@@ -44,37 +42,41 @@ void sadb_free(struct sadb *db)
 {
 	if (!db)
 		return;
-	/* Fails only when SAs are left, which is against the contract: then it stays. */
-	(void)cds_lfht_destroy(db->table, NULL);
+	rtable_clear(&db->table);
 	free(db);
 }
 
-static int sadb_match(struct cds_lfht_node *node, const void *key)
+static bool sadb_match(const void *item, const void *key)
 {
-	return caa_container_of(node, struct sa, node)->spi == *(const uint32_t *)key;
+	return ((const struct sa *)item)->spi == *(const uint32_t *)key;
 }
 
 int sadb_add(struct sadb *db, struct sa *sa)
 {
-	cds_lfht_node_init(&sa->node);
-	rcu_read_lock();
-	struct cds_lfht_node *there =
-	    cds_lfht_add_unique(db->table, sadb_hash(db, sa->spi), sadb_match, &sa->spi, &sa->node);
-	rcu_read_unlock();
-	return there == &sa->node ? 0 : -EEXIST;
+	if (sadb_find(db, sa->spi))
+		return -EEXIST;
+	rtable_add(&db->table, sadb_hash(db, sa->spi), sa);
+	return 0;
 }
 
 void sadb_remove(struct sadb *db, struct sa *sa)
 {
-	rcu_read_lock();
-	(void)cds_lfht_del(db->table, &sa->node);
-	rcu_read_unlock();
+	rtable_remove(&db->table, sadb_hash(db, sa->spi), sa);
 }
 
 struct sa *sadb_find(const struct sadb *db, uint32_t spi)
 {
-	struct cds_lfht_iter iter;
-	cds_lfht_lookup(db->table, sadb_hash(db, spi), sadb_match, &spi, &iter);
-	struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
-	return node ? caa_container_of(node, struct sa, node) : NULL;
+	return rtable_find(&db->table, sadb_hash(db, spi), sadb_match, &spi);
+}
+
+void sadb_prefetch(const struct sadb *db, uint32_t spi)
+{
+	rtable_prefetch(&db->table, sadb_hash(db, spi));
+}
+
+void sadb_prefetch_sa(const struct sadb *db, uint32_t spi)
+{
+	const void *sa = rtable_peek(&db->table, sadb_hash(db, spi));
+	if (sa)
+		sa_prefetch_hot(sa);
 }

@@ -13,12 +13,13 @@ void space_init(struct space *s, uint32_t replay_packets)
 	atomic_store(&s->next, 1);
 	atomic_store(&s->rx_epoch, 0);
 	s->resets = 0;
-	s->replay = replay_new(replay_packets);
+	replay_init(&s->window, replay_packets);
+	s->replay = &s->window;
 }
 
 void space_clear(struct space *s)
 {
-	replay_free(s->replay);
+	replay_clear(&s->window);
 	s->replay = NULL;
 }
 

@@ -150,8 +150,7 @@ static struct sa *make_sa(uint32_t spi, bool esn, enum crypt_direction direction
 static void set_route(const char *text)
 {
 	struct prefix p;
-	struct active *a = mem_zalloc(sizeof(*a));
-	a->count = 2;
+	struct active *a = active_new(2);
 	a->sa[0] = out[0];
 	a->sa[1] = out[1];
 	if (prefix_parse(text, &p) != 0 || fwd_route_set(fwd, &p, a) != 0)
@@ -164,7 +163,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc, (void)argv;
 	rcu_register_thread();
 	struct sadb *db = sadb_new();
-	peer.space.replay = replay_new(64);
+	static struct prefix prefixes[2];
+	space_init(&peer.space, 64);
+	peer.prefixes = prefixes;
 	peer.prefix_count = 2;
 	if (prefix_parse("0.0.0.0/0", &peer.prefixes[0]) != 0 ||
 	    prefix_parse("::/0", &peer.prefixes[1]) != 0)

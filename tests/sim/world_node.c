@@ -21,7 +21,8 @@ static struct light_sa *light(struct sa *sa)
 
 static void path_drop(struct sa *sa)
 {
-	free(sa->path);
+	if (!sa->path_lent)
+		free(sa->path);
 	sa->path = NULL;
 }
 
@@ -88,14 +89,13 @@ bool node_has(const struct sim_node *n, const struct conn *c)
 void node_set_path(struct conn *c, const struct path *path)
 {
 	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
-		struct sa *both[] = {p->in, p->out};
-		for (unsigned i = 0; i < 2; i++) {
-			struct path *copy = path ? mem_zalloc(sizeof(*copy)) : NULL;
-			if (copy)
-				*copy = *path;
-			path_drop(both[i]);
-			both[i]->path = copy;
-		}
+		struct path *copy = path ? mem_zalloc(sizeof(*copy)) : NULL;
+		if (copy)
+			*copy = *path;
+		path_drop(p->in);
+		path_drop(p->out);
+		p->in->path_lent = true;
+		p->in->path = p->out->path = copy;
 	}
 }
 
@@ -104,16 +104,11 @@ void node_set_path(struct conn *c, const struct path *path)
 static struct peer *op_peer_new(void *ctx, const struct joint_peer *p)
 {
 	struct sim_node *n = ctx;
-	struct peer *peer = mem_zalloc(sizeof(*peer));
-	space_init(&peer->space, 1024);
+	struct peer *peer = peer_new(1024, p->prefixes, p->prefix_count);
 	peer->strict = p->strict && !p->is_home_server;
 	peer->is_home_server = p->is_home_server;
-	peer->prefix_count = p->prefix_count;
-	memcpy(peer->prefixes, p->prefixes, sizeof(peer->prefixes));
 	peer->owner = p->owner;
 	n->peers++;
-	if (p->own_spaces)
-		world_fail(n->w, "taken for another make");
 	return peer;
 }
 

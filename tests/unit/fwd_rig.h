@@ -48,6 +48,7 @@ struct rig_node {
 	struct fwd *f;
 	struct sadb *db;
 	struct peer peer;
+	struct prefix prefixes[2]; /* of the peer */
 	struct sa *in[RIG_SAS], *out[RIG_SAS];
 	struct rig_list frames; /* for tun_read */
 	struct rig_list inbox;	/* for recv */
@@ -250,8 +251,7 @@ static RIG_UNUSED void rig_route(struct rig_node *node, const char *prefix, unsi
 	struct prefix p = rig_prefix(prefix);
 	struct active *a = NULL;
 	if (sas) {
-		a = mem_zalloc(sizeof(*a));
-		a->count = (uint8_t)sas;
+		a = active_new((uint8_t)sas);
 		for (unsigned i = 0; i < sas; i++)
 			a->sa[i] = node->out[i];
 	}
@@ -266,11 +266,11 @@ static RIG_UNUSED void rig_make_node(struct rig *r, int i)
 	node->send_room = node->write_room = -1;
 	node->peer.is_home_server = i == RIG_TERMINAL;
 	node->peer.strict = i == RIG_SERVER && r->cfg.strict;
-	node->peer.prefixes[0] = rig_prefix("10.9.0.0/24");
-	node->peer.prefixes[1] = rig_prefix("fd09::/64");
+	node->peer.prefixes = node->prefixes;
+	node->prefixes[0] = rig_prefix("10.9.0.0/24");
+	node->prefixes[1] = rig_prefix("fd09::/64");
 	node->peer.prefix_count = 2;
-	atomic_store(&node->peer.space.next, 1);
-	node->peer.space.replay = replay_new(r->cfg.replay ? r->cfg.replay : 1024);
+	space_init(&node->peer.space, r->cfg.replay ? r->cfg.replay : 1024);
 	replay_reset(node->peer.space.replay, 0, true);
 	struct fwd_config c = {
 	    .sadb = node->db,
@@ -347,7 +347,7 @@ static RIG_UNUSED void rig_free(struct rig *r)
 	}
 	rcu_barrier();
 	for (int i = 0; i < 2; i++) {
-		replay_free(r->node[i].peer.space.replay);
+		space_clear(&r->node[i].peer.space);
 		sadb_free(r->node[i].db);
 	}
 	free(r);

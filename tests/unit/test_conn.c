@@ -211,7 +211,7 @@ static void test_rekey(void **state)
 	struct path *path = mem_zalloc(sizeof(*path));
 	path->remote = at;
 	path->mtu = 1400;
-	sa_set_path(c->out, path);
+	sa_set_pair_path(c->out, c->in, path);
 	conn_set_active(c, true);
 	atomic_store(&c->in->last_us, 77);
 	atomic_store(&c->in->packets, 5);
@@ -228,7 +228,7 @@ static void test_rekey(void **state)
 	assert_int_equal(out->path->mtu, 1400);
 	assert_true(endpoint_equal(&out->path->remote, &at));
 	assert_ptr_not_equal(out->path, old_out->path);
-	assert_null(in->path);
+	assert_ptr_equal(in->path, out->path);
 	/* Taken SPIs: of its own, and of another. */
 	struct sa *twin[] = {sa_of(0x1000, CRYPT_OPEN), sa_of(0x3000, CRYPT_OPEN),
 			     sa_of(0x2000, CRYPT_OPEN)};

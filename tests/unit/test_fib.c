@@ -8,9 +8,7 @@
 
 static struct active *mark(uint8_t n)
 {
-	struct active *a = mem_zalloc(sizeof(*a));
-	a->count = n;
-	return a;
+	return active_new(n); /* by which it is told from others */
 }
 
 static int find(const struct fib *f, const char *dst)

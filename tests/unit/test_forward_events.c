@@ -300,8 +300,8 @@ static void test_hello(void **state)
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
 		struct rig_node *s = &r->node[1];
-		replay_free(s->peer.space.replay);
-		s->peer.space.replay = replay_new(1024);
+		replay_clear(s->peer.space.replay);
+		replay_init(s->peer.space.replay, 1024);
 		if (before) {
 			uint64_t top = before == 1 ? 0x0000000100000777u : 0xf000000000000777u;
 			replay_reset(s->peer.space.replay, top, true);
@@ -465,8 +465,8 @@ static void test_hello_tries(void **state)
 	for (int primed = 0; primed < 2; primed++) {
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
-		replay_free(r->node[1].peer.space.replay);
-		r->node[1].peer.space.replay = replay_new(1024);
+		replay_clear(r->node[1].peer.space.replay);
+		replay_init(r->node[1].peer.space.replay, 1024);
 		if (primed)
 			replay_reset(r->node[1].peer.space.replay, 0x100000777, true);
 		struct rig_packet bad = {0};
@@ -499,8 +499,8 @@ static void test_hello_in_own_data(void **state)
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
 		struct rig_node *t = &r->node[0], *s = &r->node[1];
-		replay_free(s->peer.space.replay);
-		s->peer.space.replay = replay_new(1024);
+		replay_clear(s->peer.space.replay);
+		replay_init(s->peer.space.replay, 1024);
 		if (primed) /* it is the terminal that began anew */
 			replay_reset(s->peer.space.replay, 0x777, true);
 		atomic_store(&t->peer.space.next, space_hello_number(EPOCH) + 99);

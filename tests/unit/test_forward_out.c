@@ -145,7 +145,7 @@ static void test_mss_clamp(void **state)
 		uint32_t want = sa_inner_mtu(r->node[0].out[0], 1472);
 		if (inbound) {
 			want = 1111;
-			atomic_store(&r->node[1].peer.clamp_mtu, want);
+			atomic_store(&r->node[1].peer.clamp_mtu, (uint16_t)want);
 		}
 		size_t len = rig_tcp(p, &t);
 		struct rig_packet *frame = rig_frame(&r->node[0], p, len);
@@ -289,7 +289,7 @@ static void test_drops(void **state)
 	send_udp(r, 4, 10);
 	assert_int_equal(rig_drops(r, 0, DROP_NO_BINDING), 1);
 	struct prefix any = rig_prefix("0.0.0.0/0");
-	assert_int_equal(fwd_route_set(t->f, &any, mem_zalloc(sizeof(struct active))), 0);
+	assert_int_equal(fwd_route_set(t->f, &any, active_new(0)), 0);
 	send_udp(r, 4, 10);
 	assert_int_equal(rig_drops(r, 0, DROP_NO_BINDING), 2);
 	assert_int_equal(t->sent.count, 0);

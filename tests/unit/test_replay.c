@@ -119,7 +119,8 @@ static void test_tables(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
-		struct replay *r = replay_new(runs[i].packets);
+		struct replay kept, *r = &kept;
+		replay_init(r, runs[i].packets);
 		for (size_t k = 0; k < ARRAY_LEN(runs[i].steps); k++) {
 			const struct step *s = &runs[i].steps[k];
 			if (s->seq == 0 && s->verdict == REPLAY_NEW)
@@ -129,15 +130,15 @@ static void test_tables(void **state)
 				fail_msg("%s: step %zu: check %d, mark %d, want %d", runs[i].name,
 					 k, (int)c, (int)m, (int)s->verdict);
 		}
-		replay_free(r);
+		replay_clear(r);
 	}
-	replay_free(NULL);
 }
 
 static void test_check_changes_nothing(void **state)
 {
 	(void)state;
-	struct replay *r = replay_new(64);
+	struct replay kept, *r = &kept;
+	replay_init(r, 64);
 	assert_false(replay_primed(r));
 	assert_int_equal(replay_check(r, 7), REPLAY_NEW);
 	assert_int_equal(replay_check(r, 7), REPLAY_NEW);
@@ -146,7 +147,7 @@ static void test_check_changes_nothing(void **state)
 	assert_int_equal(replay_mark(r, 7), REPLAY_NEW);
 	assert_int_equal(replay_top(r), 7);
 	assert_true(replay_primed(r));
-	replay_free(r);
+	replay_clear(r);
 }
 
 /* --- the high half */
@@ -192,13 +193,14 @@ static void test_infer(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(inferences); i++) {
-		struct replay *r = replay_new(inferences[i].packets);
+		struct replay kept, *r = &kept;
+		replay_init(r, inferences[i].packets);
 		if (inferences[i].top)
 			assert_int_equal(replay_mark(r, inferences[i].top), REPLAY_NEW);
 		uint64_t seq = replay_infer(r, inferences[i].lo);
 		if (seq != inferences[i].seq)
 			fail_msg("%s: %llx", inferences[i].name, (unsigned long long)seq);
-		replay_free(r);
+		replay_clear(r);
 	}
 }
 
@@ -208,7 +210,8 @@ static void test_stream_over_wrap(void **state)
 	(void)state;
 	static const uint32_t windows[] = {32, 64, 4096, 65536, MAX_WINDOW};
 	for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
-		struct replay *r = replay_new(windows[i]);
+		struct replay kept, *r = &kept;
+		replay_init(r, windows[i]);
 		uint64_t start = HI(3, 0) - 5000;
 		replay_reset(r, start, false);
 		for (uint64_t seq = start; seq < start + 10000; seq += 2) {
@@ -222,14 +225,15 @@ static void test_stream_over_wrap(void **state)
 			}
 		}
 		assert_true(replay_top(r) == start + 9999);
-		replay_free(r);
+		replay_clear(r);
 	}
 }
 
 static void test_reset(void **state)
 {
 	(void)state;
-	struct replay *r = replay_new(128);
+	struct replay kept, *r = &kept;
+	replay_init(r, 128);
 	for (uint64_t seq = 1; seq < 500; seq++)
 		assert_int_equal(replay_mark(r, seq), REPLAY_NEW);
 
@@ -256,13 +260,14 @@ static void test_reset(void **state)
 	assert_true(replay_primed(r));
 	assert_int_equal(replay_check(r, 0), REPLAY_TOO_OLD);
 	assert_int_equal(replay_check(r, 1), REPLAY_NEW);
-	replay_free(r);
+	replay_clear(r);
 }
 
 static void test_missing(void **state)
 {
 	(void)state;
-	struct replay *r = replay_new(256);
+	struct replay kept, *r = &kept;
+	replay_init(r, 256);
 	assert_int_equal(replay_missing(r, 0, UINT64_MAX), 0);
 	for (uint64_t seq = 1; seq <= 1000; seq++) {
 		if (seq != 900 && seq != 901 && seq != 960 && seq != 700)
@@ -280,17 +285,17 @@ static void test_missing(void **state)
 		assert_int_equal(replay_missing(r, rows[i].from, rows[i].to), rows[i].missing);
 	assert_int_equal(replay_mark(r, 1010), REPLAY_NEW);
 	assert_int_equal(replay_missing(r, 0, UINT64_MAX), 3 + 9);
-	replay_free(r);
+	replay_clear(r);
 
-	r = replay_new(64);
+	replay_init(r, 64);
 	assert_int_equal(replay_mark(r, UINT64_MAX), REPLAY_NEW);
 	assert_int_equal(replay_missing(r, 0, UINT64_MAX), 63);
-	replay_free(r);
+	replay_clear(r);
 
-	r = replay_new(0);
+	replay_init(r, 0);
 	assert_int_equal(replay_mark(r, 10), REPLAY_NEW);
 	assert_int_equal(replay_missing(r, 0, UINT64_MAX), 0);
-	replay_free(r);
+	replay_clear(r);
 }
 
 /* --- the model: one byte per number of a stretch, no ring */
@@ -319,7 +324,8 @@ static void run_against_model(uint32_t packets, uint64_t base, uint64_t seed)
 {
 	uint32_t window = (packets + 63) / 64 * 64;
 	uint8_t *seen = calloc(STRETCH, 1);
-	struct replay *r = replay_new(packets);
+	struct replay kept, *r = &kept;
+	replay_init(r, packets);
 	uint64_t top = base, s = seed;
 	replay_reset(r, base, true);
 	seen[0] = 1;
@@ -348,7 +354,7 @@ static void run_against_model(uint32_t packets, uint64_t base, uint64_t seed)
 	for (uint64_t seq = top < base + window ? base : top - window + 1; seq <= top; seq++)
 		missing += !seen[seq - base];
 	assert_true(replay_missing(r, 0, UINT64_MAX) == missing);
-	replay_free(r);
+	replay_clear(r);
 	free(seen);
 }
 

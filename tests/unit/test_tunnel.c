@@ -43,7 +43,7 @@ struct side {
 	struct peer peer;
 	struct sa *in, *out;
 	int sock;
-	struct replay *windows[WAYS]; /* of all its connections: its thread may still look */
+	struct replay windows[WAYS]; /* of all its connections: its thread may still look */
 	unsigned window_count;
 };
 
@@ -177,7 +177,8 @@ static void connect_side(int i, const char *const outer[2], bool udp)
 	struct endpoint at[2] = {{addr(outer[0]), udp ? 4500 : 0},
 				 {addr(outer[1]), udp ? 4500 : 0}};
 	atomic_store(&s->peer.space.next, 1);
-	s->peer.space.replay = s->windows[s->window_count++] = replay_new(4096);
+	s->peer.space.replay = &s->windows[s->window_count++];
+	replay_init(s->peer.space.replay, 4096);
 	replay_reset(s->peer.space.replay, 0, true);
 	s->out = make_sa(i, i, udp);
 	s->in = make_sa(i, !i, udp);
@@ -192,8 +193,7 @@ static void connect_side(int i, const char *const outer[2], bool udp)
 						 {"10.9.0.0/24", "fd09::/64"}};
 	for (int r = 0; r < 2; r++) {
 		struct prefix p = prefix(routes[i][r]);
-		struct active *a = mem_zalloc(sizeof(*a));
-		a->count = 1;
+		struct active *a = active_new(1);
 		a->sa[0] = s->out;
 		assert_int_equal(fwd_route_set(s->f, &p, a), 0);
 	}
@@ -224,8 +224,10 @@ static void start_side(int i, const char *tun)
 	s->db = sadb_new();
 	s->peer.is_home_server = i == 0;
 	s->peer.prefix_count = 2;
-	s->peer.prefixes[0] = prefix("10.9.0.0/24");
-	s->peer.prefixes[1] = prefix("fd09::/64");
+	static struct prefix prefixes[2];
+	prefixes[0] = prefix("10.9.0.0/24");
+	prefixes[1] = prefix("fd09::/64");
+	s->peer.prefixes = prefixes;
 	bool udp = device.udp;
 	s->io = pktio_new(&device, NULL, &err);
 	assert_non_null(s->io);
@@ -285,7 +287,7 @@ static int tear_down(void **state)
 		pktio_free(sides[i].io);
 		sadb_free(sides[i].db);
 		for (unsigned n = 0; n < sides[i].window_count; n++)
-			replay_free(sides[i].windows[n]);
+			replay_clear(&sides[i].windows[n]);
 		memset(&sides[i], 0, sizeof(sides[i]));
 	}
 	return 0;
