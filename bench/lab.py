@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Where the benchmarks take place: a terminal and a server, each in a network namespace of its
-own, the wire between them, and the processes that are started in both.
+own, what is between them, and the processes that are started there.
 """
 import contextlib
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,12 +37,13 @@ def wait_for(what, condition, seconds=15):
 class Lab:
     """Two namespaces with a veth pair of 1,500 octets between them, and what runs there."""
 
+    nodes = ROLES
     outer = {"terminal": "192.0.2.2", "server": "192.0.2.1"}
 
     def __init__(self, name, tmp):
         self.name, self.tmp = name, Path(tmp) / name
         self.tmp.mkdir()
-        self.ns = {role: f"sj-b-{name}-{role}" for role in ROLES}
+        self.ns = {role: f"sj-b-{name}-{role}" for role in self.nodes}
         self.procs = []
 
     def __enter__(self):
@@ -120,6 +123,83 @@ class Lab:
     def __exit__(self, *_):
         self.stop(*self.procs)
         self.remove()
+
+
+class MobileLab(Lab):
+    """A terminal with two uplinks to one router, which is as far from the server as is told.
+
+        terminal up1 === up1 router wan === a relay b === wan server
+                 up2 === up2
+
+    The relay (tests/tools/relay) delays.  up1 is the better one: its default route's metric is
+    lower.  Sums are complete on the wire, as the relay needs it.
+    """
+
+    nodes = (*ROLES, "router", "relay")
+    outer = {"server": "192.0.2.1"}
+    uplinks = ("up1", "up2")
+    NET = {"up1": "198.51.100", "up2": "203.0.113"}
+    METRIC = {"up1": 100, "up2": 200}
+    WAN = {"server": ("192.0.2.1", "02:00:00:00:b0:01"), "router": ("192.0.2.2", "02:00:00:00:b0:02")}
+    RX_TX = ("rx", "tx")
+
+    def __init__(self, name, tmp, rtt_ms):
+        super().__init__(name, tmp)
+        self.rtt_ms = rtt_ms
+
+    def build(self):
+        self.add_namespaces()
+        for name in self.uplinks:
+            self.veth(("terminal", name), ("router", name))
+            self.ip("router", "addr", "add", self.NET[name] + ".1/24", "dev", name)
+        self.veth(("router", "wan"), ("relay", "a"))
+        self.veth(("server", "wan"), ("relay", "b"))
+        for role, other in (("server", "router"), ("router", "server")):
+            (address, hardware), (far, far_hardware) = self.WAN[role], self.WAN[other]
+            self.ip(role, "link", "set", "wan", "address", hardware)
+            self.ip(role, "addr", "add", address + "/24", "dev", "wan")
+            # Finding each other would take a round trip of its own.
+            self.ip(role, "neigh", "add", far, "lladdr", far_hardware, "dev", "wan",
+                    "nud", "permanent")
+        self.ip("server", "route", "add", "default", "via", self.WAN["router"][0])
+        self.run("router", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        for name in reversed(self.uplinks):
+            self.up(name)
+        control = self.tmp / "relay"
+        self.start("relay", "relay", TOOLS / "relay", "--a", "a", "--b", "b",
+                   "--delay", str(self.rtt_ms / 2), "--control", str(control))
+        wait_for("the relay's start", control.exists)
+
+    def veth(self, one, two):
+        (role, name), (other, other_name) = one, two
+        sh("ip", "link", "add", name, "netns", self.ns[role], "type", "veth",
+           "peer", "name", other_name, "netns", self.ns[other])
+        for role, name in (one, two):
+            self.run(role, "ethtool", "-K", name, *"tx off sg off tso off gso off gro off".split())
+            self.ip(role, "link", "set", "dev", name, "up")
+
+    def up(self, name):
+        """A cable is plugged in, and a DHCP client is quick."""
+        self.ip("router", "link", "set", name, "up")
+        self.ip("terminal", "addr", "add", self.NET[name] + ".2/24", "dev", name)
+        self.ip("terminal", "route", "add", "default", "via", self.NET[name] + ".1", "dev", name,
+                "metric", str(self.METRIC[name]))
+
+    def down(self, name):
+        """It is pulled, and the client takes away what it had set."""
+        self.ip("router", "link", "set", name, "down")
+        self.ip("terminal", "route", "del", "default", "dev", name)
+        self.ip("terminal", "addr", "flush", "dev", name)
+
+    def counted(self, name):
+        """Packets that came and went by an uplink."""
+        link = json.loads(self.ip("terminal", "-j", "-s", "link", "show", "dev", name))[0]
+        return [link["stats64"][way]["packets"] for way in self.RX_TX]
+
+
+def end_on_signals():
+    """So that what was made goes away when we are told to end, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
 
 
 def cpu_s(pids):

@@ -54,6 +54,13 @@ class Peer:
     def answers(self):
         return self.lab.pings(self.inner["terminal"], self.inner["server"])
 
+    def inner_mtu(self, role):
+        """Of the device by which the traffic of this side leaves."""
+        other = ROLES[1 - ROLES.index(role)]
+        way = json.loads(self.lab.ip(role, "-j", "route", "get", self.inner[other],
+                                     "from", self.inner[role]))[0]
+        return json.loads(self.lab.ip(role, "-j", "link", "show", "dev", way["dev"]))[0]["mtu"]
+
     def cpu_s(self):
         """Of all its processes on both sides."""
         try:

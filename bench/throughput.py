@@ -26,7 +26,7 @@ from pathlib import Path
 
 import peers
 import traffic
-from lab import ROOT, Lab
+from lab import ROOT, Lab, end_on_signals
 
 DEFAULT = ["sojourn", "limit_null", "wireguard_go", "strongswan", "openvpn"]
 OTHERS = ["wireguard_go", "strongswan", "openvpn"]
@@ -42,6 +42,7 @@ class Figures:
 
     def __init__(self, rows, subjects):
         self.subjects = subjects
+        self.mtu = {}   # of each subject, at the terminal and at the server
         self.runs = {row: {s: [] for s in subjects} for row in rows}
 
     def median(self, row, subject, what="gbit_s"):
@@ -96,6 +97,8 @@ def measure(subjects, rows, args):
                        for s in subjects}
             for peer in tunnels.values():
                 peer.start()
+            figures.mtu = {s: {role: peer.inner_mtu(role) for role in ("terminal", "server")}
+                           for s, peer in tunnels.items()}
             tcp = {s: traffic.Tcp(peer) for s, peer in tunnels.items()}
             for _ in range(args.runs):
                 for row in rows:
@@ -134,6 +137,12 @@ def show(figures, args):
               [(r, [f"{figures.median(r, s, 'pps') / 1e3:.1f}" for s in subjects]) for r in udp])
     table("CPU seconds per GiB, both sides", subjects,
           [(r, [f"{figures.median(r, s, 'cpu_s_per_gib'):.2f}" for s in subjects]) for r in rows])
+    table("inner MTU", subjects, [(role, [str(figures.mtu[s][role]) for s in subjects])
+                                  for role in ("terminal", "server")])
+    for s in subjects:
+        low = min(figures.mtu[s].values())
+        if low < 1400:
+            print(f"note: {s} has to fragment packets of 1,400 octets (MTU {low})")
     ratios = {r: figures.against(r) for r in rows}
     if ratios and any(ratios.values()):
         names = list(ratios[rows[0]])
@@ -174,6 +183,7 @@ def arguments():
 def main():
     args, rows = arguments()
     subjects = args.only or DEFAULT
+    end_on_signals()
     if "limit_null" in subjects and not (args.build / peers.LimitNull.binary).exists():
         print(f"limit_null is left out: there is no {args.build / peers.LimitNull.binary}",
               file=sys.stderr)
@@ -187,7 +197,7 @@ def main():
         result = {"rows": [figures.row(r) for r in rows],
                   "ratios": {r: {n: round(v, 3) for n, v in figures.against(r).items()}
                              for r in rows},
-                  "bounds": figures.bounds()}
+                  "bounds": figures.bounds(), "inner_mtu": figures.mtu}
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
 
 
