@@ -184,10 +184,6 @@ def main():
     args, rows = arguments()
     subjects = args.only or DEFAULT
     end_on_signals()
-    if "limit_null" in subjects and not (args.build / peers.LimitNull.binary).exists():
-        print(f"limit_null is left out: there is no {args.build / peers.LimitNull.binary}",
-              file=sys.stderr)
-        subjects = [s for s in subjects if s != "limit_null"]
     try:
         figures = measure(subjects, rows, args)
     except RuntimeError as e:

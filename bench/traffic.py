@@ -9,8 +9,8 @@ import time
 from lab import TOOLS, wait_for
 
 IP_UDP = 28             # octets of both headers
-LOSS_MAX = 0.005
-STEP, STEP_AGAIN = 1.25, 1.1  # of the search downwards, when nothing is known, and later
+LOSS_MAX, LOSS_HOPELESS = 0.005, 0.05
+STEP, STEP_AGAIN = 1.25, 1.1  # of the search, when nothing is known, and later
 STEPS_MAX = 20
 PRECISION = 1.03        # of the rate
 PPS_MAX = 4_000_000
@@ -85,38 +85,42 @@ ROLES_OF = {False: ("terminal", "server"), True: ("server", "terminal")}
 def highest_rate(peer, size, down, seconds, guess=None, say=lambda text: None):
     """The trial with the highest rate that came with less loss than allowed.
 
-    From above in steps, so that a stall at a low rate ends nothing; from the first that passes
-    upwards again by halves, each rate tried twice."""
+    In steps downwards until one rate passes, and upwards until one does not; then by halves.  A
+    rate that fails by little is tried once more: the machine may have done something else."""
 
-    def passes(pps, tries):
+    def passes(pps):
         nonlocal best
-        for _ in range(tries):
+        for _ in range(2):
             t = Trial(peer, size, down, pps, seconds)
             say(f"{peer.lab.name}: {size} B {'down' if down else 'up'}: {pps / 1e3:.1f} kpps "
                 f"offered, {t.sent_pps / 1e3:.1f} sent, {t.pps / 1e3:.1f} came, "
                 f"{100 * t.loss:.2f} % lost ({t.overflow} at the receiver)")
             if t.passes and (best is None or t.pps > best.pps):
                 best = t
-            if t.passes:
-                return True
+            if t.passes or t.loss > LOSS_HOPELESS:
+                return t.passes
         return False
 
-    best, step = None, STEP_AGAIN
+    best, low, high, step = None, guess, None, STEP_AGAIN
     if guess is None:
         overload, step = Trial(peer, size, down, PPS_MAX, seconds), STEP
-        guess = min(2 * overload.pps, overload.sent_pps)
-    high = max(guess * step, 1000)
+        low = min(2 * overload.pps, overload.sent_pps)
+    low = max(low, 1000)
     for _ in range(STEPS_MAX):
-        low = high / step
-        if passes(low, 1):
+        if passes(low):
             break
-        high = low
-    while best is not None and high / low > PRECISION:
+        low, high = low / step, low
+    if best is None:
+        raise RuntimeError(f"{peer.lab.name}: no rate of {size} B was found that loses little")
+    while high is None:
+        if low < PPS_MAX and passes(low * step):
+            low *= step
+        else:
+            high = low * step
+    while high / low > PRECISION:
         middle = (low * high) ** 0.5
-        if passes(middle, 2):
+        if passes(middle):
             low = middle
         else:
             high = middle
-    if best is None:
-        raise RuntimeError(f"{peer.lab.name}: no rate of {size} B was found that loses little")
     return best

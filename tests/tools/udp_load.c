@@ -8,7 +8,8 @@
  * Purpose: to load a tunnel with single datagrams without being what limits it: sendmmsg and
  * recvmmsg, no segmentation offload (UDP_SEGMENT, UDP_GRO), a receive buffer beyond the system's
  * limit.  The sender sends what is due every 200 us, so that it leaves the processor to what is
- * measured; what it could not send in time it leaves out instead of sending it in a burst later.
+ * measured; what it could not send in time it leaves out: a burst later would not be the rate that
+ * was asked for, and more than a TUN device's queue holds.
  * Datagrams have a number, and a tag that keeps the last run's stragglers out of this one.
  *
  * Both print JSON: the receiver when it listens and when it ends, the sender when it ends.
@@ -32,7 +33,7 @@
 #define LEN_MAX	     1472u
 #define NSEC_PER_S   1000000000ull
 #define TICK_NS	     200000ull
-#define LATE_NS	     5000000ull /* of sending: more is left out */
+#define LATE_NS	     1000000ull /* of sending: more is left out */
 #define SOCKBUF	     (16 << 20)
 #define NUMBERS	     (1u << 27) /* of datagrams that the receiver tells apart */
 #define SEND_MAX_S   60
