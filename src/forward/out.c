@@ -180,13 +180,9 @@ static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 	return path->mtu > overhead ? sa_inner_mtu(sa, path->mtu - overhead) : 0;
 }
 
-/* False, and *why, when no copy can be sent. */
-static bool find_targets(struct fwd_worker *w, const struct addr *dst, struct targets *out,
-			 enum drop_reason *why)
+/* False, and *why, when no copy can be sent.  active: NULL is none. */
+static bool find_targets(const struct active *active, struct targets *out, enum drop_reason *why)
 {
-	/* What is for the link alone stays here, even under a default route. */
-	bool local = addr_is_link_local(dst) || addr_is_multicast(dst);
-	const struct active *active = local ? NULL : fib_find(w->shared->fib, dst);
 	out->count = 0;
 	out->mtu = UINT32_MAX;
 	*why = DROP_NO_BINDING;
@@ -385,7 +381,8 @@ static void put_gso(struct fwd_worker *w, struct targets *ts, const struct outer
 	}
 }
 
-static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, usec_t now_us)
+static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struct active *active,
+		      usec_t now_us)
 {
 	struct ip_info info;
 	struct targets ts;
@@ -394,7 +391,7 @@ static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, usec_t now_
 		fwd_drop(w, DROP_BAD_FRAME, 1);
 		return;
 	}
-	if (!find_targets(w, &info.dst, &ts, &why)) {
+	if (!find_targets(active, &ts, &why)) {
 		fwd_drop(w, why, 1);
 		return;
 	}
@@ -416,14 +413,60 @@ static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, usec_t now_
 	put_single(w, &ts, &outer, &info, frame->data, info.total_len, now_us);
 }
 
+/* --- a batch's memory: as in in.c, what frames need is fetched for all of them */
+
+/* Destinations of the frames, family 0: none of ours to send to.  What is for the link alone stays
+ * here, even under a default route. */
+static unsigned read_destinations(struct fwd_worker *w, unsigned n)
+{
+	struct fwd_lookup *l = w->out.lookups;
+	unsigned fresh = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const struct fwd_frame *frame = &w->frames[i];
+		l[i].same = false;
+		if (frame->len > FWD_BUFFER_LEN || !ip_dst(frame->data, frame->len, &l[i].dst) ||
+		    addr_is_link_local(&l[i].dst) || addr_is_multicast(&l[i].dst)) {
+			l[i].dst.family = 0;
+			continue;
+		}
+		l[i].same = i > 0 && addr_equal(&l[i].dst, &l[i - 1].dst);
+		fresh += !l[i].same;
+	}
+	return fresh;
+}
+
+static void find_active(struct fwd_worker *w, unsigned n)
+{
+	const struct fib *fib = w->shared->fib;
+	struct fwd_lookup *l = w->out.lookups;
+	bool wait = read_destinations(w, n) > 1; /* for one there is nothing to gain */
+	for (unsigned i = 0; wait && i < n; i++)
+		if (l[i].dst.family && !l[i].same)
+			fib_prefetch(fib, &l[i].dst);
+	for (unsigned i = 0; wait && i < n; i++)
+		if (l[i].dst.family && !l[i].same)
+			fib_prefetch_active(fib, &l[i].dst);
+	for (unsigned i = 0; i < n; i++) {
+		l[i].active = l[i].same		? l[i - 1].active
+			      : l[i].dst.family ? fib_find(fib, &l[i].dst)
+						: NULL;
+		for (unsigned k = 0; wait && l[i].active && k < l[i].active->count; k++)
+			sa_prefetch_hot(l[i].active->sa[k]);
+	}
+	for (unsigned i = 0; wait && i < n; i++)
+		for (unsigned k = 0; l[i].active && k < l[i].active->count; k++)
+			sa_prefetch(l[i].active->sa[k]);
+}
+
 unsigned fwd_run_tun(struct fwd_worker *w, usec_t now_us)
 {
 	int n = w->io.tun_read(w->io.ctx, w->frames, FWD_FRAMES_MAX);
 	if (n <= 0)
 		return 0;
 	fwd_add(&w->stats.tun_reads, (uint64_t)n);
+	find_active(w, (unsigned)n);
 	for (int i = 0; i < n; i++)
-		put_frame(w, &w->frames[i], now_us);
+		put_frame(w, &w->frames[i], w->out.lookups[i].active, now_us);
 	out_flush(w, now_us);
 	fwd_event_flush(w);
 	return (unsigned)n;

@@ -80,7 +80,15 @@ struct out_packet {
 	bool alone; /* never in a UDP_SEGMENT send */
 };
 
+/* Where a frame goes. */
+struct fwd_lookup {
+	struct addr dst;
+	bool same; /* as the frame before */
+	const struct active *active;
+};
+
 struct fwd_out {
+	struct fwd_lookup lookups[FWD_FRAMES_MAX];
 	size_t used;
 	unsigned count;
 	struct crypt_op ops[FWD_OPS_MAX];
@@ -97,6 +105,9 @@ struct fwd_out {
 struct in_packet {
 	struct sa *sa;
 	const struct fwd_dgram *dgram;
+	uint8_t *esp;
+	uint32_t len, spi, lo; /* lo: of its number */
+	bool same;	       /* SPI as the one before it */
 	uint64_t number;
 	enum drop_reason fallback; /* why it is dropped if it does not verify */
 	bool hello;		   /* number is the hello number */
@@ -104,7 +115,8 @@ struct in_packet {
 };
 
 struct fwd_in {
-	unsigned count;
+	unsigned taken;	    /* packets, before they are looked up */
+	unsigned count;	    /* of these, at the front: opened */
 	uint16_t sock;	    /* the batch came from */
 	struct space *held; /* whose rx_lock we have */
 	struct crypt_op ops[FWD_OPS_MAX];
