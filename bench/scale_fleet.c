@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
+#include "daemon/joint.h"
 #include "scale.h"
 
 static const struct alg *aes_gcm;
@@ -173,15 +174,13 @@ void fleet_init(struct fleet *f, uint32_t count, const struct fwd_io *io)
 
 static struct registrar_terminal *terminal_new(struct fleet *f, uint32_t id)
 {
-	struct registrar_terminal *rt = mem_zalloc(sizeof *rt);
-	uint8_t key[SCALE_KEY_LEN];
+	struct registrar_terminal *rt = registrar_terminal_new(1, 0, JOINT_KEY_LEN);
+	uint8_t key[JOINT_KEY_LEN] = {0};
 	snprintf(rt->name, sizeof rt->name, "t%07" PRIu32 "@fleet.test", id);
 	rt->home_count = 1;
 	rt->homes[0] = addr4(fleet_home(id));
-	rt->mn_ha_spi = 256;
-	rt->mn_ha_key_len = 32;
 	fleet_key(id, 0, true, key);
-	memcpy(rt->mn_ha_key, key, sizeof key);
+	registrar_set_key(rt, JOINT_KEY_SPI, key, sizeof key);
 	rt->lifetime_max_s = SCALE_LIFETIME_S;
 	rt->connections_max = 1;
 	if (registrar_add(f->registrar, rt) < 0)

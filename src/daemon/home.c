@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "crypto/mac.h"
 #include "daemon/home_state.h"
+#include "daemon/home_terminal.h"
 #include "wire/ip.h"
 #include "wire/mip4.h"
 
@@ -276,25 +277,12 @@ static int terminal_add(struct node *n, struct config_terminal *t, struct err *e
 	struct home *h = home_of(n);
 	if (!t->home_count)
 		return 0; /* the steward's: its addresses are of a pool */
-	struct registrar_terminal *rt = mem_zalloc(sizeof *rt);
-	memcpy(rt->name, t->name, sizeof rt->name);
-	rt->home_count = t->home_count;
-	memcpy(rt->homes, t->homes, sizeof rt->homes);
-	rt->prefix_count = t->prefix_count;
-	memcpy(rt->prefixes, t->prefixes, sizeof t->prefixes);
-	rt->mn_ha_spi = t->registration_spi;
-	rt->mn_ha_key_len = t->registration_key_len;
-	memcpy(rt->mn_ha_key, t->registration_key, sizeof rt->mn_ha_key);
-	rt->lifetime_max_s = t->lifetime_s;
-	rt->connections_max = t->connections_max;
+	struct registrar_terminal *rt =
+	    home_terminal_new(t, t->name, t->homes, t->home_count, clock_wall_us());
 	rt->peer = t->connections ? node_peer_new(t, false) : NULL;
-	/* What was asked before we started may have been taken by whoever heard it. */
-	rt->last_identification = mip4_identification(clock_wall_us());
-	rt->last_hello6 = (uint32_t)(clock_wall_us() / USEC_PER_SEC);
 	if (registrar_add(h->registrar, rt) < 0) {
 		node_peer_retire(n, rt->peer);
-		mem_wipe(rt, sizeof *rt);
-		free(rt);
+		registrar_terminal_free(rt);
 		return err_set(err, "terminal %s: a home address or registration SPI is taken",
 			       t->name);
 	}

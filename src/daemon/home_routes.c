@@ -16,22 +16,22 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "crypto/mac.h"
+#include "sadb/rtable.h"
 
 #define RANGE_PREFIXES_MAX 254
 
 struct published {
 	struct prefix prefix;
-	bool routed;   /* the kernel has a route for it alone */
-	bool leaving;  /* which is being taken from it */
-	usec_t end_us; /* 0: net has not answered yet */
-	struct hash_link link;
-	struct published *next, *prev; /* of those that leave and have an end, in its order */
+	bool routed;  /* the kernel has a route for it alone */
+	bool leaving; /* which is being taken from it */
 	bool listed;
+	usec_t end_us;		       /* 0: net has not answered yet */
+	struct published *next, *prev; /* of those that leave and have an end, in its order */
 };
 
 struct home_routes {
 	struct node *n;
-	struct hash published;
+	struct rtable published;
 	uint64_t seed;
 	struct published *first, *last;
 	bool at_once;
@@ -42,32 +42,32 @@ struct home_routes *home_routes_new(struct node *n)
 	struct home_routes *r = mem_zalloc(sizeof *r);
 	r->n = n;
 	random_bytes(&r->seed, sizeof r->seed);
+	rtable_init(&r->published);
 	return r;
 }
 
 /* --- the table */
 
-static uint64_t prefix_hash(const struct home_routes *r, const struct prefix *p)
+static uint32_t prefix_hash(const struct home_routes *r, const struct prefix *p)
 {
-	return hash_bytes(r->seed + p->len, &p->addr, sizeof p->addr);
+	return (uint32_t)hash_bytes(r->seed + p->len, &p->addr, sizeof p->addr);
+}
+
+static bool published_is_of(const void *item, const void *key)
+{
+	return prefix_equal(&((const struct published *)item)->prefix, key);
 }
 
 static struct published *published_find(const struct home_routes *r, const struct prefix *prefix)
 {
-	struct hash_link *l = hash_find(&r->published, prefix_hash(r, prefix));
-	for (; l; l = hash_next(l)) {
-		struct published *p = hash_owner(l, struct published, link);
-		if (prefix_equal(&p->prefix, prefix))
-			return p;
-	}
-	return NULL;
+	return rtable_find(&r->published, prefix_hash(r, prefix), published_is_of, prefix);
 }
 
 static struct published *published_add(struct home_routes *r, const struct prefix *prefix)
 {
 	struct published *p = mem_zalloc(sizeof *p);
 	p->prefix = *prefix;
-	hash_add(&r->published, &p->link, prefix_hash(r, prefix));
+	rtable_add(&r->published, prefix_hash(r, prefix), p);
 	return p;
 }
 
@@ -101,7 +101,7 @@ static void published_end(struct home_routes *r, struct published *p)
 {
 	route_set(r, &p->prefix, NULL);
 	list_remove(r, p);
-	hash_remove(&r->published, &p->link);
+	rtable_remove(&r->published, prefix_hash(r, &p->prefix), p);
 	free(p);
 }
 
@@ -258,12 +258,16 @@ usec_t home_routes_tick(struct home_routes *r, usec_t now_us)
 	return r->first ? r->first->end_us : USEC_NEVER;
 }
 
+static void published_free(void *ctx, void *published)
+{
+	struct published *p = published;
+	route_set(ctx, &p->prefix, NULL);
+	free(p);
+}
+
 void home_routes_free(struct home_routes *r)
 {
-	for (size_t i = 0; i < r->published.chain_count; i++)
-		while (r->published.chains[i])
-			published_end(r,
-				      hash_owner(r->published.chains[i], struct published, link));
-	hash_clear(&r->published);
+	rtable_each(&r->published, published_free, r);
+	rtable_clear(&r->published);
 	free(r);
 }

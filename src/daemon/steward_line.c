@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
+#include "daemon/home_terminal.h"
 #include "daemon/steward_state.h"
-#include "wire/mip4.h"
 
 #define ID_MAX (IDENTITY_MAX + 1)
 
@@ -165,38 +165,15 @@ void entry_end_instances(struct steward *s, struct sw_entry *e, usec_t now_us)
 
 /* --- addresses */
 
-static struct registrar_terminal *terminal_new(struct steward *s, const struct sw_instance *i)
+/* Of each family that its pool has, one; returns how many. */
+static uint8_t homes_take(struct sw_instance *i, const struct addr *wishes, struct addr homes[2])
 {
-	const struct config_terminal *t = i->entry->t;
-	struct registrar_terminal *rt = mem_zalloc(sizeof *rt);
-	uint64_t wall_us = s->ops.wall_us(s->ops.ctx);
-	snprintf(rt->name, sizeof rt->name, "%s", i->name);
-	rt->home_count = t->home_count;
-	memcpy(rt->homes, t->homes, sizeof rt->homes);
-	rt->prefix_count = t->prefix_count;
-	memcpy(rt->prefixes, t->prefixes, sizeof t->prefixes);
-	rt->mn_ha_spi = t->registration_key_len ? t->registration_spi : JOINT_KEY_SPI;
-	rt->mn_ha_key_len = t->registration_key_len;
-	memcpy(rt->mn_ha_key, t->registration_key, t->registration_key_len);
-	rt->lifetime_max_s = t->lifetime_s;
-	rt->connections_max = t->connections_max;
-	rt->last_identification = mip4_identification(wall_us);
-	rt->last_hello6 = (uint32_t)(wall_us / USEC_PER_SEC);
-	return rt;
-}
-
-/* Of each family that its pool has, one. */
-static void homes_take(struct sw_instance *i, struct registrar_terminal *rt,
-		       const struct addr *wishes)
-{
-	for (unsigned k = 0; k < 2; k++) {
-		struct addr *a = &rt->homes[rt->home_count];
+	uint8_t count = 0;
+	for (unsigned k = 0; i->entry->pool && k < 2; k++)
 		if (pool_take(i->entry->pool, i->id, i->id_len, k ? 6 : 4,
-			      wishes && wishes[k].family ? &wishes[k] : NULL, a) == 0)
-			rt->home_count++;
-		else
-			*a = (struct addr){0};
-	}
+			      wishes && wishes[k].family ? &wishes[k] : NULL, &homes[count]) == 0)
+			count++;
+	return count;
 }
 
 /* wishes: one of IPv4, one of IPv6; NULL: none. */
@@ -209,21 +186,22 @@ static bool homes_find(struct steward *s, struct sw_instance *i, const struct ad
 		i->configured = i->rt->peer;
 		return true;
 	}
-	struct registrar_terminal *rt = terminal_new(s, i);
-	if (!rt->home_count && i->entry->pool)
-		homes_take(i, rt, wishes);
-	if (rt->home_count && registrar_add(s->registrar, rt) == 0) {
+	struct addr taken[2] = {{0}};
+	const struct addr *homes = t->home_count ? t->homes : taken;
+	uint8_t count = t->home_count ? t->home_count : homes_take(i, wishes, taken);
+	struct registrar_terminal *rt =
+	    home_terminal_new(t, i->name, homes, count, s->ops.wall_us(s->ops.ctx));
+	if (count && registrar_add(s->registrar, rt) == 0) {
 		i->rt = rt;
 		i->made = true;
 		return true;
 	}
 	log_error(s->log, "steward: no address for terminal=%s: %s", i->name,
-		  rt->home_count   ? "its home address is another's"
+		  count		   ? "its home address is another's"
 		  : i->entry->pool ? "its pool is used up"
 				   : "it has neither a home address nor a pool");
-	homes_give(i, rt->homes, rt->home_count);
-	mem_wipe(rt, sizeof *rt);
-	free(rt);
+	homes_give(i, homes, count);
+	registrar_terminal_free(rt);
 	return false;
 }
 
@@ -374,9 +352,7 @@ void line_take_over(struct steward *s, struct sw_line *l, usec_t now_us)
 	unsigned count = 0;
 	registrar_set_peer(rt, l->peer);
 	if (!i->entry->t->registration_key_len && l->has_key) {
-		rt->mn_ha_spi = JOINT_KEY_SPI;
-		rt->mn_ha_key_len = sizeof l->key;
-		memcpy(rt->mn_ha_key, l->key, sizeof l->key);
+		registrar_set_key(rt, JOINT_KEY_SPI, l->key, sizeof l->key);
 	}
 	mem_wipe(l->key, sizeof l->key);
 	l->has_key = false;

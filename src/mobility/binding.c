@@ -61,7 +61,8 @@ static uint8_t plan_add(struct binding_plan *plan, struct conn *c, uint8_t max)
 static void plan_keep(const struct binding *b, struct binding_plan *plan)
 {
 	plan->count = b->count;
-	memcpy(plan->conns, b->conns, sizeof(plan->conns));
+	for (uint8_t i = 0; i < b->count; i++)
+		plan->conns[i] = b->conns[i];
 }
 
 /* Packets could be sent on it: it lives, and it is known where its terminal is.  That it came
@@ -73,7 +74,7 @@ static bool conn_is_usable(const struct binding_ask *ask, const struct conn *c)
 	return c == ask->conn || (c->out && rcu_dereference(c->out->path));
 }
 
-static uint8_t terminal_max(const struct registrar_terminal *t)
+uint8_t binding_room(const struct registrar_terminal *t)
 {
 	return t->connections_max > ACTIVE_MAX ? ACTIVE_MAX
 					       : (t->connections_max ? t->connections_max : 1);
@@ -96,7 +97,7 @@ static void plan_named(const struct registrar *r, const struct binding_ask *ask,
 		else if (remove)
 			plan_remove(plan, c);
 		else
-			code = plan_add(plan, c, terminal_max(t));
+			code = plan_add(plan, c, binding_room(t));
 		plan->results[plan->result_count++] =
 		    (struct binding_result){.spi = ask->spis[i], .code = code};
 		if (code == MIP4_ACCEPTED)
@@ -126,7 +127,7 @@ void binding_plan(const struct registrar *r, const struct binding_ask *ask,
 		plan_remove(plan, ask->conn);
 		return;
 	}
-	uint8_t max = terminal_max(ask->binding->terminal);
+	uint8_t max = binding_room(ask->binding->terminal);
 	if (ask->simultaneous && max > 1) {
 		plan_keep(ask->binding, plan);
 		plan->code = plan_add(plan, ask->conn, max);
@@ -216,12 +217,12 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 {
 	struct conn *old[ACTIVE_MAX];
 	uint8_t old_count = b->count;
-	memcpy(old, b->conns, sizeof(old));
+	for (uint8_t i = 0; i < old_count; i++)
+		old[i] = b->conns[i];
 	bool changed = count != old_count;
 	for (uint8_t i = 0; i < count; i++)
 		changed |= !set_has(old, old_count, conns[i]);
 
-	memset(b->conns, 0, sizeof(b->conns));
 	b->count = count;
 	for (uint8_t i = 0; i < count; i++)
 		b->conns[i] = conns[i];

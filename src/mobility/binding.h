@@ -4,6 +4,7 @@
 #define MOBILITY_BINDING_H
 
 #include "mobility/registrar.h"
+#include "sadb/rtable.h"
 #include "wire/mip4.h"
 
 #define REGISTRAR_AGENTS_MAX 8
@@ -18,7 +19,8 @@ struct registrar {
 	struct registrar_terminal *terminals, *last_terminal;
 	struct binding *bindings; /* one for each home address, also when nothing is active */
 	struct binding *last_binding;
-	struct hash by_home, by_name;
+	struct rtable by_home; /* of bindings */
+	struct rtable by_name; /* of terminals */
 	struct heap expiries;
 	uint64_t seed;
 	struct registrar_counters counters;
@@ -67,6 +69,8 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 void binding_drop(struct registrar *r, struct binding *b, const struct conn *c, const char *reason,
 		  usec_t now_us);
 
+/* Connections that a binding of this terminal may have, 1 to ACTIVE_MAX. */
+uint8_t binding_room(const struct registrar_terminal *t);
 struct binding *binding_find(const struct registrar_terminal *t, const struct addr *home);
 /* The terminal that a connection belongs to, NULL: none. */
 struct registrar_terminal *binding_terminal(const struct conn *c);

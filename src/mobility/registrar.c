@@ -32,13 +32,44 @@ struct registrar *registrar_new(const struct registrar_ops *ops, const struct ad
 	r->moves = moves;
 	r->log = log;
 	random_bytes(&r->seed, sizeof(r->seed));
+	rtable_init(&r->by_home);
+	rtable_init(&r->by_name);
 	return r;
 }
 
-static void terminal_free(struct registrar_terminal *t)
+struct registrar_terminal *registrar_terminal_new(uint8_t homes, uint8_t prefixes, size_t key_len)
 {
-	mem_wipe(t, sizeof(*t));
+	/* What must be aligned comes first. */
+	size_t size = sizeof(struct registrar_terminal) + homes * sizeof(struct binding *);
+	size_t homes_off = size;
+	size += homes * sizeof(struct addr);
+	size_t prefixes_off = size;
+	size += prefixes * sizeof(struct prefix);
+	size_t key_off = size;
+	size += key_len;
+	struct registrar_terminal *t = mem_zalloc(size);
+	t->size = (uint16_t)size;
+	t->home_room = homes;
+	t->bindings = (struct binding **)(t + 1);
+	t->homes = (struct addr *)((char *)t + homes_off);
+	t->prefixes = (struct prefix *)((char *)t + prefixes_off);
+	t->mn_ha_key = (uint8_t *)t + key_off;
+	t->mn_ha_key_room = (uint8_t)key_len;
+	return t;
+}
+
+void registrar_terminal_free(struct registrar_terminal *t)
+{
+	mem_wipe(t, t->size);
 	free(t);
+}
+
+void registrar_set_key(struct registrar_terminal *t, uint32_t spi, const uint8_t *key, size_t len)
+{
+	t->mn_ha_spi = spi;
+	t->mn_ha_key_len = (uint8_t)(len < t->mn_ha_key_room ? len : t->mn_ha_key_room);
+	if (t->mn_ha_key_len)
+		memcpy(t->mn_ha_key, key, t->mn_ha_key_len);
 }
 
 void registrar_free(struct registrar *r)
@@ -53,43 +84,44 @@ void registrar_free(struct registrar *r)
 	while (r->terminals) {
 		struct registrar_terminal *t = r->terminals;
 		r->terminals = t->next;
-		terminal_free(t);
+		registrar_terminal_free(t);
 	}
-	hash_clear(&r->by_home);
-	hash_clear(&r->by_name);
+	rtable_clear(&r->by_home);
+	rtable_clear(&r->by_name);
 	heap_clear(&r->expiries);
 	free(r);
 }
 
-static uint64_t hash_home(const struct registrar *r, const struct addr *home)
+static uint32_t hash_home(const struct registrar *r, const struct addr *home)
 {
-	return hash_bytes(r->seed, home, sizeof(*home));
+	return (uint32_t)hash_bytes(r->seed, home, sizeof(*home));
 }
 
-static uint64_t hash_name(const struct registrar *r, const char *name)
+static uint32_t hash_name(const struct registrar *r, const char *name)
 {
-	return hash_bytes(r->seed, name, strlen(name));
+	return (uint32_t)hash_bytes(r->seed, name, strlen(name));
+}
+
+static bool binding_is_of(const void *item, const void *key)
+{
+	return addr_equal(&((const struct binding *)item)->home, key);
 }
 
 static bool home_is_taken(const struct registrar *r, const struct addr *home)
 {
-	struct hash_link *l = hash_find(&r->by_home, hash_home(r, home));
-	for (; l; l = hash_next(l))
-		if (addr_equal(&hash_owner(l, struct binding, by_home)->home, home))
-			return true;
-	return false;
+	return rtable_find(&r->by_home, hash_home(r, home), binding_is_of, home);
 }
 
 static void binding_add(struct registrar *r, struct registrar_terminal *t, uint8_t i)
 {
-	struct binding *b = mem_zalloc(sizeof(*b));
+	struct binding *b = mem_zalloc(sizeof(*b) + binding_room(t) * sizeof(struct conn *));
 	b->home = t->homes[i];
 	b->terminal = t;
 	b->expires_us = USEC_NEVER;
 	b->prev = r->last_binding;
 	*(b->prev ? &b->prev->next : &r->bindings) = b;
 	r->last_binding = b;
-	hash_add(&r->by_home, &b->by_home, hash_home(r, &b->home));
+	rtable_add(&r->by_home, hash_home(r, &b->home), b);
 	t->bindings[i] = b;
 }
 
@@ -97,7 +129,7 @@ static void binding_remove(struct registrar *r, struct binding *b)
 {
 	*(b->prev ? &b->prev->next : &r->bindings) = b->next;
 	*(b->next ? &b->next->prev : &r->last_binding) = b->prev;
-	hash_remove(&r->by_home, &b->by_home);
+	rtable_remove(&r->by_home, hash_home(r, &b->home), b);
 	heap_set(&r->expiries, &b->expiry, USEC_NEVER);
 	free(b);
 }
@@ -122,7 +154,7 @@ int registrar_add(struct registrar *r, struct registrar_terminal *t)
 	t->prev = r->last_terminal;
 	*(t->prev ? &t->prev->next : &r->terminals) = t;
 	r->last_terminal = t;
-	hash_add(&r->by_name, &t->by_name, hash_name(r, t->name));
+	rtable_add(&r->by_name, hash_name(r, t->name), t);
 	registrar_set_peer(t, t->peer);
 	for (uint8_t i = 0; i < t->home_count; i++)
 		binding_add(r, t, i);
@@ -139,21 +171,20 @@ void registrar_remove(struct registrar *r, struct registrar_terminal *t)
 		binding_remove(r, t->bindings[i]);
 	*(t->prev ? &t->prev->next : &r->terminals) = t->next;
 	*(t->next ? &t->next->prev : &r->last_terminal) = t->prev;
-	hash_remove(&r->by_name, &t->by_name);
+	rtable_remove(&r->by_name, hash_name(r, t->name), t);
 	if (t->peer && t->peer->owner == t)
 		t->peer->owner = NULL;
-	terminal_free(t);
+	registrar_terminal_free(t);
+}
+
+static bool terminal_is_named(const void *item, const void *key)
+{
+	return strcmp(((const struct registrar_terminal *)item)->name, key) == 0;
 }
 
 struct registrar_terminal *registrar_find(struct registrar *r, const char *name)
 {
-	struct hash_link *l = hash_find(&r->by_name, hash_name(r, name));
-	for (; l; l = hash_next(l)) {
-		struct registrar_terminal *t = hash_owner(l, struct registrar_terminal, by_name);
-		if (strcmp(t->name, name) == 0)
-			return t;
-	}
-	return NULL;
+	return rtable_find(&r->by_name, hash_name(r, name), terminal_is_named, name);
 }
 
 /* --- completed setups */

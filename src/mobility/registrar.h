@@ -26,43 +26,45 @@
 enum binding_why { BINDING_BY_REQUEST, BINDING_BY_DATA, BINDING_BY_SETUP };
 const char *binding_why_text(enum binding_why w);
 
-/* A terminal as the home server's configuration has it. */
+/* A terminal as the home server's configuration has it, or as the setup of its connections made it.
+ * A home server has a million of them, each with a binding: they have room for what they hold, and
+ * no more. */
 struct registrar_terminal {
 	char name[CONN_NAME_MAX];
-	uint8_t home_count;
-	struct addr homes[REGISTRAR_HOMES_MAX]; /* each has its own binding */
-	uint8_t prefix_count;			/* behind the terminal; follow homes[0] */
-	struct prefix prefixes[REGISTRAR_PREFIXES_MAX];
-	uint32_t mn_ha_spi; /* >= 256 */
-	uint8_t mn_ha_key[REGISTRAR_KEY_MAX];
-	size_t mn_ha_key_len;
-	uint16_t lifetime_max_s;
+	uint8_t home_count, home_room;
+	uint8_t prefix_count;	 /* behind the terminal; follow homes[0] */
 	uint8_t connections_max; /* active at once; 1: no simultaneous bindings */
+	uint32_t mn_ha_spi;	 /* >= 256 */
+	uint16_t lifetime_max_s;
+	uint16_t size; /* in memory */
+	uint8_t mn_ha_key_len, mn_ha_key_room;
+	/* Behind it; see registrar_terminal_new. */
+	struct addr *homes; /* each has its own binding */
+	struct prefix *prefixes;
+	uint8_t *mn_ha_key;
 	/* Borrowed.  Of the connections that were set up last: a connection is the terminal's when
 	 * its peer's owner is the terminal, be it this peer or an earlier one. */
 	struct peer *peer;
 	/* Kept by the registrar: */
+	struct binding **bindings;    /* behind it as well */
 	uint64_t last_identification; /* highest accepted */
 	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
-	struct binding *bindings[REGISTRAR_HOMES_MAX];
-	struct hash_link by_name;
 	struct registrar_terminal *next, *prev;
 };
 
 struct binding {
 	struct addr home;
-	struct registrar_terminal *terminal;
 	uint8_t count;
-	struct conn *conns[ACTIVE_MAX];
-	enum binding_why why;
-	usec_t since_us, expires_us; /* USEC_NEVER: infinite */
-	uint16_t lifetime_s;
-	uint16_t sequence; /* last Binding Update's */
 	bool has_sequence;
+	uint16_t sequence; /* last Binding Update's */
+	uint16_t lifetime_s;
+	enum binding_why why;
+	struct registrar_terminal *terminal;
+	usec_t since_us, expires_us; /* USEC_NEVER: infinite */
 	/* the registrar's own */
-	struct hash_link by_home;
 	struct heap_item expiry;
 	struct binding *next, *prev;
+	struct conn *conns[]; /* as many as the terminal may have active at once */
 };
 
 /* What a message came with. */
@@ -112,7 +114,14 @@ struct registrar *registrar_new(const struct registrar_ops *ops, const struct ad
 				struct moves *moves, const struct log *log);
 void registrar_free(struct registrar *r);
 
-/* Takes t (mem_zalloc), and becomes the owner of its peer (NULL: none yet).  -EEXIST: a home
+/* Zeroed, with room for so many home addresses (at most REGISTRAR_HOMES_MAX), so many prefixes and
+ * so long a key (at most REGISTRAR_KEY_MAX). */
+struct registrar_terminal *registrar_terminal_new(uint8_t homes, uint8_t prefixes, size_t key_len)
+    __attribute__((returns_nonnull));
+void registrar_terminal_free(struct registrar_terminal *t); /* never added; wipes */
+/* The key is copied; it has room. */
+void registrar_set_key(struct registrar_terminal *t, uint32_t spi, const uint8_t *key, size_t len);
+/* Takes t, and becomes the owner of its peer (NULL: none yet).  -EEXIST: a home
  * address is taken.  MN-HA SPIs need not differ: the connection says which terminal it is. */
 int registrar_add(struct registrar *r, struct registrar_terminal *t)
     __attribute__((warn_unused_result));

@@ -168,14 +168,12 @@ static void registrar_make(struct rig *g)
 				    .epoch_sent = on_epoch_number};
 	struct addr agents[] = {agent4(), address6(1)};
 	g->r = registrar_new(&ops, agents, 2, g->table, g->moves, NULL);
-	struct registrar_terminal *t = mem_zalloc(sizeof(*t));
+	struct registrar_terminal *t = registrar_terminal_new(2, 0, sizeof(key));
 	(void)snprintf(t->name, sizeof(t->name), "t");
 	t->home_count = 2;
 	t->homes[0] = home4();
 	t->homes[1] = address6(9);
-	t->mn_ha_spi = SPI;
-	memcpy(t->mn_ha_key, key, sizeof(key));
-	t->mn_ha_key_len = sizeof(key);
+	registrar_set_key(t, SPI, key, sizeof(key));
 	t->lifetime_max_s = 600;
 	t->connections_max = 2;
 	t->peer = &g->peer;

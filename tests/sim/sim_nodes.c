@@ -423,14 +423,13 @@ void server_start(struct sim *s)
 	struct addr agents[] = {agent4(), agent6()};
 	v->registrar =
 	    registrar_new(&ops, agents, 2, v->table, v->moves, s->verbose ? &s->log : NULL);
-	struct registrar_terminal *t = mem_zalloc(sizeof(*t));
+	struct registrar_terminal *t =
+	    registrar_terminal_new((uint8_t)s->home_count, 0, sizeof(key));
 	(void)snprintf(t->name, sizeof(t->name), "sim");
-	t->home_count = s->home_count;
+	t->home_count = (uint8_t)s->home_count;
 	for (int i = 0; i < s->home_count; i++)
 		t->homes[i] = s->homes[i];
-	t->mn_ha_spi = MN_HA_SPI;
-	memcpy(t->mn_ha_key, key, sizeof(key));
-	t->mn_ha_key_len = sizeof(key);
+	registrar_set_key(t, MN_HA_SPI, key, sizeof(key));
 	t->lifetime_max_s = MAX_LIFE_S;
 	t->connections_max = 1;
 	t->peer = &v->peer;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "daemon/home_terminal.h"
 #include "wire/mip4.h"
 #include "world.h"
 
@@ -187,14 +188,8 @@ static void registrar_begin(struct world *w)
 				     s->n.table, s->n.moves, &w->log);
 	if (!ct->home_count)
 		return;
-	struct registrar_terminal *rt = mem_zalloc(sizeof(*rt));
-	(void)snprintf(rt->name, sizeof(rt->name), "%s", ct->name);
-	rt->home_count = ct->home_count;
-	memcpy(rt->homes, ct->homes, sizeof(rt->homes));
-	rt->mn_ha_spi = JOINT_KEY_SPI;
-	rt->lifetime_max_s = ct->lifetime_s;
-	rt->connections_max = ct->connections_max;
-	rt->last_identification = mip4_identification(WALL_US + w->now_us);
+	struct registrar_terminal *rt =
+	    home_terminal_new(ct, ct->name, ct->homes, ct->home_count, WALL_US + w->now_us);
 	if (registrar_add(s->registrar, rt) != 0)
 		world_fail(w, "registrar_add");
 }

@@ -158,11 +158,9 @@ static struct conn *rig_conn(struct rig *g, const char *name, uint32_t spi, stru
 static struct registrar_terminal *rig_terminal(const char *name, struct peer *peer, uint32_t spi,
 					       const uint8_t *key, size_t key_len, uint8_t max)
 {
-	struct registrar_terminal *t = mem_zalloc(sizeof(*t));
+	struct registrar_terminal *t = registrar_terminal_new(2, 0, key_len);
 	(void)snprintf(t->name, sizeof(t->name), "%s", name);
-	t->mn_ha_spi = spi;
-	memcpy(t->mn_ha_key, key, key_len);
-	t->mn_ha_key_len = key_len;
+	registrar_set_key(t, spi, key, key_len);
 	t->lifetime_max_s = LIFE;
 	t->connections_max = max;
 	t->peer = peer;

@@ -11,6 +11,7 @@
 #include "config_rig.h"
 #include "ike_rig.h"
 #include "no_io.h"
+#include "daemon/home_terminal.h"
 #include "daemon/node_joint.h"
 #include "daemon/steward.h"
 
@@ -232,12 +233,8 @@ static void terminals_make(void)
 	for (const struct config_terminal *t = w->cfg->terminals; t; t = t->next) {
 		if (!t->home_count || registrar_find(w->registrar, t->name))
 			continue;
-		struct registrar_terminal *rt = mem_zalloc(sizeof *rt);
-		memcpy(rt->name, t->name, sizeof rt->name);
-		rt->home_count = t->home_count;
-		memcpy(rt->homes, t->homes, sizeof rt->homes);
-		rt->lifetime_max_s = t->lifetime_s;
-		rt->connections_max = t->connections_max;
+		struct registrar_terminal *rt =
+		    home_terminal_new(t, t->name, t->homes, t->home_count, 0);
 		assert_int_equal(registrar_add(w->registrar, rt), 0);
 	}
 }

@@ -102,40 +102,48 @@ static void answer(struct netreq *m)
 	loop_timer_free(t);
 }
 
-static struct registrar_terminal terminal_of(const char *home)
+static struct registrar_terminal *terminal_of(const char *home)
 {
-	struct registrar_terminal t = {.home_count = 1, .homes = {addr_of(home)}, .peer = &peer};
+	struct registrar_terminal *t = registrar_terminal_new(1, 1, 0);
+	t->home_count = 1;
+	t->homes[0] = addr_of(home);
+	t->peer = &peer;
 	return t;
 }
 
 static void publish(struct registrar_terminal *t, struct conn *c)
 {
-	struct binding b = {.terminal = t, .home = t->homes[0], .count = c != NULL, .conns = {c}};
-	home_routes_publish(routes, &b);
+	struct binding *b = mem_zalloc(sizeof *b + sizeof c);
+	b->terminal = t;
+	b->home = t->homes[0];
+	b->count = c != NULL;
+	b->conns[0] = c;
+	home_routes_publish(routes, b);
+	free(b);
 }
 
 /* Comes, moves, goes: the packet path keeps what the kernel still gives, for a while. */
 static void test_comes_and_goes(void **state)
 {
-	struct registrar_terminal t = terminal_of("10.9.0.5");
+	struct registrar_terminal *t = terminal_of("10.9.0.5");
 	struct netreq m;
 	(void)state;
-	t.prefix_count = 1;
-	t.prefixes[0] = prefix_from("10.8.0.0/24");
+	t->prefix_count = 1;
+	t->prefixes[0] = prefix_from("10.8.0.0/24");
 	snprintf(cfg.home_link, sizeof cfg.home_link, "right");
-	publish(&t, NULL); /* nothing was there */
+	publish(t, NULL); /* nothing was there */
 	nothing_asked();
-	publish(&t, &conns[0]);
+	publish(t, &conns[0]);
 	asked_route("10.9.0.5/32", true, NULL);
 	asked_route("10.8.0.0/24", true, NULL);
 	asked_proxy("10.9.0.5", true);
 	assert_ptr_equal(leads_to("10.9.0.5"), &sas[0]);
 	assert_ptr_equal(leads_to("10.8.0.77"), &sas[0]);
-	publish(&t, &conns[1]);
+	publish(t, &conns[1]);
 	nothing_asked();
 	assert_ptr_equal(leads_to("10.9.0.5"), &sas[1]);
 
-	publish(&t, NULL);
+	publish(t, NULL);
 	asked_route("10.9.0.5/32", false, &m);
 	asked_route("10.8.0.0/24", false, NULL);
 	asked_proxy("10.9.0.5", false);
@@ -147,35 +155,37 @@ static void test_comes_and_goes(void **state)
 	assert_true(home_routes_tick(routes, end) == USEC_NEVER);
 	assert_null(leads_to("10.9.0.5"));
 	assert_ptr_equal(leads_to("10.8.0.77"), &sas[1]); /* its answer did not come */
-	home_routes_settle(routes, &t);
+	home_routes_settle(routes, t);
 	assert_null(leads_to("10.8.0.77"));
+	registrar_terminal_free(t);
 }
 
 /* Back before the end: nothing is lost; and at once: nothing stays. */
 static void test_back_and_at_once(void **state)
 {
-	struct registrar_terminal t = terminal_of("10.9.0.6");
+	struct registrar_terminal *t = terminal_of("10.9.0.6");
 	struct netreq m;
 	(void)state;
 	cfg.home_link[0] = '\0';
-	publish(&t, &conns[0]);
+	publish(t, &conns[0]);
 	asked_route("10.9.0.6/32", true, NULL);
-	publish(&t, NULL);
+	publish(t, NULL);
 	asked_route("10.9.0.6/32", false, &m);
 	answer(&m);
 	assert_true(home_routes_tick(routes, 0) != USEC_NEVER);
-	publish(&t, &conns[1]);
+	publish(t, &conns[1]);
 	asked_route("10.9.0.6/32", true, NULL);
 	assert_true(home_routes_tick(routes, USEC_NEVER - 1) == USEC_NEVER);
 	assert_ptr_equal(leads_to("10.9.0.6"), &sas[1]);
 	home_routes_at_once(routes, true);
-	publish(&t, NULL);
+	publish(t, NULL);
 	home_routes_at_once(routes, false);
 	asked_route("10.9.0.6/32", false, &m);
 	assert_null(leads_to("10.9.0.6"));
 	answer(&m); /* of what is not there any more */
 	assert_true(home_routes_tick(routes, 0) == USEC_NEVER);
 	nothing_asked();
+	registrar_terminal_free(t);
 }
 
 /* A pool's ranges as a whole, and again by a reload; on the home link each address by itself. */
@@ -187,7 +197,7 @@ static void test_pools(void **state)
 				    .ranges = {{addr_of("10.6.0.0"), addr_of("10.6.0.255")},
 					       {addr_of("10.7.0.4"), addr_of("10.7.0.9")}}};
 	struct config fresh = {.pools = &other};
-	struct registrar_terminal t = terminal_of("10.7.0.5");
+	struct registrar_terminal *t = terminal_of("10.7.0.5");
 	(void)state;
 	cfg.home_link[0] = '\0';
 	cfg.pools = &pool;
@@ -195,20 +205,20 @@ static void test_pools(void **state)
 	asked_route("10.7.0.4/30", true, NULL);
 	asked_route("10.7.0.8/31", true, NULL);
 	nothing_asked();
-	publish(&t, &conns[0]);
+	publish(t, &conns[0]);
 	nothing_asked();
 	assert_ptr_equal(leads_to("10.7.0.5"), &sas[0]);
-	publish(&t, NULL);
+	publish(t, NULL);
 	nothing_asked();
 	assert_null(leads_to("10.7.0.5"));
 	/* One that had a route of its own gives it back, though its pool was made meanwhile. */
 	cfg.pools = NULL;
-	publish(&t, &conns[0]);
+	publish(t, &conns[0]);
 	asked_route("10.7.0.5/32", true, NULL);
 	cfg.pools = &pool;
-	publish(&t, NULL);
+	publish(t, NULL);
 	asked_route("10.7.0.5/32", false, NULL);
-	home_routes_settle(routes, &t);
+	home_routes_settle(routes, t);
 	home_routes_pools(routes, &fresh, &cfg);
 	asked_route("10.6.0.0/24", true, NULL);
 	nothing_asked();
@@ -218,16 +228,17 @@ static void test_pools(void **state)
 	snprintf(cfg.home_link, sizeof cfg.home_link, "right");
 	home_routes_pools(routes, &cfg, NULL);
 	nothing_asked();
-	publish(&t, &conns[0]);
+	publish(t, &conns[0]);
 	asked_route("10.7.0.5/32", true, NULL);
 	asked_proxy("10.7.0.5", true);
 	home_routes_at_once(routes, true);
-	publish(&t, NULL);
+	publish(t, NULL);
 	home_routes_at_once(routes, false);
 	asked_route("10.7.0.5/32", false, NULL);
 	asked_proxy("10.7.0.5", false);
 	cfg.home_link[0] = '\0';
 	cfg.pools = NULL;
+	registrar_terminal_free(t);
 }
 
 /* As many as a home server is to hold: each costs what the first one costs. */
@@ -235,22 +246,22 @@ static void test_many(void **state)
 {
 	struct config_pool pool = {.range_count = 1,
 				   .ranges[0] = {addr_of("10.0.0.0"), addr_of("10.255.255.255")}};
-	static struct registrar_terminal t[MANY];
+	static struct registrar_terminal *t[MANY];
 	char text[ADDR_TEXT_MAX];
 	(void)state;
 	cfg.pools = &pool;
 	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(text, sizeof text, "10.%u.%u.1", i / 250, i % 250);
 		t[i] = terminal_of(text);
-		publish(&t[i], &conns[i % 2]);
+		publish(t[i], &conns[i % 2]);
 	}
 	assert_ptr_equal(leads_to("10.0.0.1"), &sas[0]);
 	assert_ptr_equal(leads_to("10.199.249.1"), &sas[1]);
 	for (unsigned i = 0; i < MANY; i++)
-		publish(&t[i], &conns[(i + 1) % 2]);
+		publish(t[i], &conns[(i + 1) % 2]);
 	assert_ptr_equal(leads_to("10.0.0.1"), &sas[1]);
 	for (unsigned i = 0; i < MANY; i += 2)
-		publish(&t[i], NULL);
+		publish(t[i], NULL);
 	assert_null(leads_to("10.0.0.1"));
 	assert_ptr_equal(leads_to("10.0.1.1"), &sas[0]);
 	nothing_asked();
@@ -258,6 +269,8 @@ static void test_many(void **state)
 	home_routes_free(routes); /* with what is left */
 	assert_null(leads_to("10.0.1.1"));
 	routes = home_routes_new(&node);
+	for (unsigned i = 0; i < MANY; i++)
+		registrar_terminal_free(t[i]);
 }
 
 static int set_up(void **state)

@@ -456,8 +456,9 @@ static void test_rekeys(void **state)
 	assert_true(client_up(alice, wish("wifi", false, true)));
 	struct rig_child *first = client_child();
 	struct conn *c = conn_at(first);
-	uint8_t key[REGISTRAR_KEY_MAX];
+	uint8_t key[JOINT_KEY_LEN];
 	const struct registrar_terminal *rt = registrar_find(w->registrar, "alice");
+	assert_int_equal(rt->mn_ha_key_len, sizeof key);
 	memcpy(key, rt->mn_ha_key, sizeof key);
 	struct sa *out = c->out;
 
