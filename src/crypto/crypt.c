@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include "base/lines.h"
 #include "base/mem.h"
 #include "crypto/crypt_state.h"
 #include "crypto/fetched.h"
@@ -73,7 +74,7 @@ struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const u
 	if (crypt_check_pair(encr, integ, key_len, err) != 0 ||
 	    crypt_check_library(encr, integ, err) != 0)
 		return NULL;
-	struct crypt *c = mem_zalloc(sizeof(*c) + key_len);
+	struct crypt *c = lines_alloc(sizeof(*c) + key_len);
 	c->id = atomic_fetch_add_explicit(&crypt_ids, 1, memory_order_relaxed);
 	c->encr = encr;
 	c->integ = integ;
@@ -88,8 +89,9 @@ void crypt_free(struct crypt *c)
 {
 	if (!c)
 		return;
-	mem_wipe(c, sizeof(*c) + c->key_len);
-	free(c);
+	size_t len = sizeof(*c) + c->key_len;
+	mem_wipe(c, len);
+	lines_free(c, len);
 }
 
 uint64_t crypt_id(const struct crypt *c)

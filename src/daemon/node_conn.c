@@ -276,7 +276,7 @@ void node_conn_remove(struct node *n, struct conn *c)
 
 static struct path *path_copy(const struct path *p)
 {
-	struct path *copy = mem_zalloc(sizeof *copy);
+	struct path *copy = path_new();
 	copy->local = p->local;
 	copy->remote = p->remote;
 	copy->sock = p->sock;

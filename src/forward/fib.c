@@ -59,7 +59,7 @@ static struct active *active_find(const struct fib *f, const struct prefix *p)
 
 static void active_free_rcu(struct rcu_head *head)
 {
-	free(caa_container_of(head, struct active, rcu));
+	active_free(caa_container_of(head, struct active, rcu));
 }
 
 struct fib *fib_new(void)
@@ -72,17 +72,17 @@ struct fib *fib_new(void)
 	return f;
 }
 
-static void active_free(void *ctx, void *active)
+static void free_each(void *ctx, void *active)
 {
 	(void)ctx;
-	free(active);
+	active_free(active);
 }
 
 void fib_free(struct fib *f)
 {
 	if (!f)
 		return;
-	rtable_each(&f->table, active_free, NULL);
+	rtable_each(&f->table, free_each, NULL);
 	rtable_clear(&f->table);
 	free(f);
 }

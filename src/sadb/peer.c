@@ -5,16 +5,22 @@
  * Control makes them whole, then publishes; they leave by rcu.
  */
 #include <string.h>
-#include "base/mem.h"
+#include "base/lines.h"
 #include "sadb/sa.h"
+
+/* The struct's size is rounded up to whole lines; what it needs is less. */
+#define PEER_HEAD_LEN (offsetof(struct peer, rcu) + sizeof(struct rcu_head))
+
+static size_t peer_len(uint8_t prefix_count)
+{
+	return PEER_HEAD_LEN + prefix_count * sizeof(struct prefix);
+}
 
 struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, uint8_t prefix_count)
 {
-	/* The struct's size is rounded up to whole lines; what it needs is less. */
-	size_t head = offsetof(struct peer, rcu) + sizeof(struct rcu_head);
-	struct peer *p = mem_zalloc_lines(head + prefix_count * sizeof(*prefixes));
+	struct peer *p = lines_alloc(peer_len(prefix_count));
 	space_init(&p->space, replay_packets);
-	p->prefixes = (struct prefix *)((char *)p + head);
+	p->prefixes = (struct prefix *)((char *)p + PEER_HEAD_LEN);
 	p->prefix_count = prefix_count;
 	if (prefix_count)
 		memcpy(p->prefixes, prefixes, prefix_count * sizeof(*prefixes));
@@ -25,7 +31,7 @@ static void peer_free_rcu(struct rcu_head *head)
 {
 	struct peer *p = caa_container_of(head, struct peer, rcu);
 	space_clear(&p->space);
-	free(p);
+	lines_free(p, peer_len(p->prefix_count));
 }
 
 void peer_free_later(struct peer *peer)
@@ -36,7 +42,13 @@ void peer_free_later(struct peer *peer)
 
 struct active *active_new(uint8_t count)
 {
-	struct active *a = mem_zalloc(sizeof(*a) + count * sizeof(a->sa[0]));
+	struct active *a = lines_alloc(sizeof(*a) + count * sizeof(a->sa[0]));
 	a->count = count;
 	return a;
+}
+
+void active_free(struct active *a)
+{
+	if (a)
+		lines_free(a, sizeof(*a) + a->count * sizeof(a->sa[0]));
 }

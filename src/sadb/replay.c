@@ -22,7 +22,7 @@
  */
 #include "sadb/replay.h"
 
-#include "base/mem.h"
+#include "base/lines.h"
 
 #define BLOCK_BITS	   64u
 #define REPLAY_PACKETS_MAX (1u << 20)
@@ -49,9 +49,14 @@ void replay_init(struct replay *r, uint32_t packets)
 	replay_store(&r->floor, 1);
 }
 
+static size_t blocks_len(const struct replay *r)
+{
+	return ((size_t)r->block_mask + 1) * sizeof(*r->blocks);
+}
+
 void replay_clear(struct replay *r)
 {
-	free(atomic_exchange_explicit(&r->blocks, NULL, memory_order_relaxed));
+	lines_free(atomic_exchange_explicit(&r->blocks, NULL, memory_order_relaxed), blocks_len(r));
 }
 
 static _Atomic uint64_t *replay_blocks(const struct replay *r)
@@ -79,7 +84,7 @@ static void replay_bit_set(struct replay *r, uint64_t seq)
 {
 	_Atomic uint64_t *blocks = replay_blocks(r);
 	if (!blocks) {
-		blocks = mem_zalloc(((size_t)r->block_mask + 1) * sizeof(*blocks));
+		blocks = lines_alloc(blocks_len(r));
 		atomic_store_explicit(&r->blocks, blocks, memory_order_release);
 	}
 	_Atomic uint64_t *b = &blocks[(seq / BLOCK_BITS) & r->block_mask];

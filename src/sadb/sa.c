@@ -15,7 +15,7 @@
  */
 #include "sadb/sa.h"
 
-#include "base/mem.h"
+#include "base/lines.h"
 #include "wire/esp.h"
 
 static int sa_check(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
@@ -45,6 +45,11 @@ static void sa_init_own_space(struct sa *sa, const struct sa_config *cfg,
 		sa->hard_packets = UINT32_MAX;
 }
 
+static size_t sa_len(bool shared_space)
+{
+	return shared_space ? offsetof(struct sa, own_space) : sizeof(struct sa);
+}
+
 struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
 {
 	if (sa_check(cfg, direction, err) != 0)
@@ -54,8 +59,7 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	if (!crypt)
 		return NULL;
 	bool shared = cfg->esn && !cfg->own_space;
-	struct sa *sa =
-	    mem_zalloc_lines(shared ? offsetof(struct sa, own_space) : sizeof(struct sa));
+	struct sa *sa = lines_alloc(sa_len(shared));
 	sa->spi = cfg->spi;
 	sa->esn = cfg->esn;
 	sa->configured_keys = cfg->configured_keys;
@@ -84,11 +88,12 @@ void sa_free(struct sa *sa)
 	if (!sa)
 		return;
 	crypt_free(sa->crypt);
-	if (sa->space == &sa->own_space)
+	bool shared = sa->space != &sa->own_space;
+	if (!shared)
 		space_clear(&sa->own_space);
 	if (!sa->path_lent)
-		free(sa->path);
-	free(sa);
+		lines_free(sa->path, sizeof(struct path));
+	lines_free(sa, sa_len(shared));
 }
 
 static void sa_free_rcu(struct rcu_head *head)
@@ -102,9 +107,14 @@ void sa_free_later(struct sa *sa)
 		call_rcu(&sa->rcu, sa_free_rcu);
 }
 
+struct path *path_new(void)
+{
+	return lines_alloc(sizeof(struct path));
+}
+
 static void path_free_rcu(struct rcu_head *head)
 {
-	free(caa_container_of(head, struct path, rcu));
+	lines_free(caa_container_of(head, struct path, rcu), sizeof(struct path));
 }
 
 /* Whoever still looks at the old one does so until its read section ends. */
@@ -132,7 +142,7 @@ struct path *sa_path_copy(const struct sa *sa)
 	const struct path *path = rcu_dereference(sa->path);
 	if (!path)
 		return NULL;
-	struct path *copy = mem_zalloc(sizeof(*copy));
+	struct path *copy = path_new();
 	copy->local = path->local;
 	copy->remote = path->remote;
 	copy->sock = path->sock;

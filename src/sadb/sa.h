@@ -189,6 +189,8 @@ struct sa_config {
 struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err);
 void sa_free(struct sa *sa);	   /* at once: never published, or after a grace period */
 void sa_free_later(struct sa *sa); /* by rcu */
+/* All zero: for sa_set_path, which takes it. */
+struct path *path_new(void) __attribute__((returns_nonnull));
 /* Replaces sa->path; the old one is freed by rcu.  path is taken; NULL allowed. */
 void sa_set_path(struct sa *sa, struct path *path);
 /* The same for both SAs of a connection: `out` takes it, `in` borrows it and leaves no later. */
@@ -211,5 +213,6 @@ struct active {
 };
 /* With room for so many. */
 struct active *active_new(uint8_t count) __attribute__((returns_nonnull));
+void active_free(struct active *a); /* never published, or after a grace period; NULL allowed */
 
 #endif

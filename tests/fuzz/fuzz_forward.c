@@ -180,7 +180,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		abort();
 	for (int i = 0; i < 2; i++) {
 		out[i] = make_sa(SPI_OUT + (uint32_t)i, i == 0, CRYPT_SEAL);
-		paths[i] = mem_zalloc(sizeof(*paths[i]));
+		paths[i] = path_new();
 		paths[i]->remote.addr.family = 4;
 		sa_set_path(out[i], paths[i]);
 	}

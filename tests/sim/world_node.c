@@ -89,7 +89,7 @@ bool node_has(const struct sim_node *n, const struct conn *c)
 void node_set_path(struct conn *c, const struct path *path)
 {
 	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
-		struct path *copy = path ? mem_zalloc(sizeof(*copy)) : NULL;
+		struct path *copy = path ? path_new() : NULL;
 		if (copy)
 			*copy = *path;
 		path_drop(p->in);

@@ -208,7 +208,7 @@ static RIG_UNUSED struct endpoint rig_outer(const struct rig *r, int node, unsig
 
 static RIG_UNUSED struct path *rig_path(const struct rig *r, int from, unsigned sa)
 {
-	struct path *p = mem_zalloc(sizeof(*p));
+	struct path *p = path_new();
 	p->local = rig_outer(r, from, sa);
 	p->remote = rig_outer(r, !from, sa);
 	p->mtu = r->cfg.mtu ? r->cfg.mtu : 1500;

@@ -208,7 +208,7 @@ static void test_rekey(void **state)
 	struct conn *c = must_add(t, "a", 0x1000, "192.0.2.1", "10.0.0.1");
 	struct conn *other = must_add(t, "b", 0x3000, "192.0.2.1", "10.0.0.1");
 	struct sa *old_in = c->in, *old_out = c->out;
-	struct path *path = mem_zalloc(sizeof(*path));
+	struct path *path = path_new();
 	path->remote = at;
 	path->mtu = 1400;
 	sa_set_pair_path(c->out, c->in, path);

@@ -194,7 +194,7 @@ static void test_path_is_replaced(void **state)
 {
 	(void)state;
 	struct sa *sa = simple_sa(300);
-	struct path *a = mem_zalloc(sizeof(*a)), *b = mem_zalloc(sizeof(*b));
+	struct path *a = path_new(), *b = path_new();
 	a->mtu = 1500;
 	b->mtu = 1400;
 	sa_set_path(sa, a);

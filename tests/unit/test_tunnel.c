@@ -184,7 +184,7 @@ static void connect_side(int i, const char *const outer[2], bool udp)
 	s->in = make_sa(i, !i, udp);
 	atomic_store(&s->in->active, true);
 	s->sock = open_sock(i, &at[i], udp);
-	struct path *path = mem_zalloc(sizeof(*path));
+	struct path *path = path_new();
 	*path =
 	    (struct path){.local = at[i], .remote = at[!i], .sock = (uint16_t)s->sock, .mtu = 1500};
 	sa_set_path(s->out, path);
