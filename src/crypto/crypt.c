@@ -121,7 +121,7 @@ struct crypt_worker *crypt_worker_new(enum crypt_library library, unsigned sched
 	w->mb = mb;
 	w->schedule_mask = count - 1;
 	w->schedules = mem_map((count + 1) * sizeof(struct crypt_schedule));
-	w->once = &w->schedules[count];
+	w->tags = mem_zalloc((count + 1) * sizeof(struct crypt_tag));
 	if (mb)
 		crypt_mb_text(mb, w->library, sizeof(w->library));
 	else
@@ -130,23 +130,24 @@ struct crypt_worker *crypt_worker_new(enum crypt_library library, unsigned sched
 	return w;
 }
 
-static void crypt_schedule_clear(struct crypt_schedule *s)
+static void crypt_clear_place(struct crypt_worker *w, unsigned at)
 {
-	if (s->method)
-		s->method->clear(s);
-	s->method = NULL;
-	s->owner = 0;
+	struct crypt_tag *t = &w->tags[at];
+	if (t->method)
+		t->method->clear(&w->schedules[at]);
+	t->method = NULL;
+	t->owner = 0;
 }
 
 void crypt_worker_free(struct crypt_worker *w)
 {
 	if (!w)
 		return;
-	for (unsigned i = 0; i <= w->schedule_mask; i++)
-		crypt_schedule_clear(&w->schedules[i]);
-	crypt_schedule_clear(w->once);
+	for (unsigned i = 0; i <= w->schedule_mask + 1; i++)
+		crypt_clear_place(w, i);
 	crypt_mb_free(w->mb);
 	mem_unmap(w->schedules, (w->schedule_mask + 2) * sizeof(struct crypt_schedule));
+	free(w->tags);
 	free(w);
 }
 
@@ -155,17 +156,23 @@ const char *crypt_worker_library(const struct crypt_worker *w)
 	return w->library;
 }
 
-static struct crypt_schedule *crypt_place(const struct crypt_worker *w, uint64_t id)
+static unsigned crypt_place(const struct crypt_worker *w, uint64_t id)
 {
-	return &w->schedules[id & w->schedule_mask];
+	return (unsigned)id & w->schedule_mask;
+}
+
+/* Of keys without one. */
+static unsigned crypt_last_place(const struct crypt_worker *w)
+{
+	return w->schedule_mask + 1;
 }
 
 void crypt_worker_forget(struct crypt_worker *w, uint64_t id)
 {
-	if (crypt_place(w, id)->owner == id)
-		crypt_schedule_clear(crypt_place(w, id));
-	if (w->once->owner == id)
-		crypt_schedule_clear(w->once);
+	const unsigned places[] = {crypt_place(w, id), crypt_last_place(w)};
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (w->tags[places[i]].owner == id)
+			crypt_clear_place(w, places[i]);
 }
 
 static const struct crypt_method *crypt_method_of(const struct crypt_worker *w,
@@ -175,35 +182,39 @@ static const struct crypt_method *crypt_method_of(const struct crypt_worker *w,
 	return m ? m : &crypt_method_openssl;
 }
 
-/* NULL: out of memory, as a rule; the packet is not to be had, the next one tries again. */
-static const struct crypt_schedule *crypt_make(struct crypt_worker *w, const struct crypt *c)
+/* The place of its schedule; -1: out of memory, as a rule; the packet is not to be had, the next
+ * one tries again. */
+static int crypt_make(struct crypt_worker *w, const struct crypt *c)
 {
-	struct crypt_schedule *s = crypt_place(w, c->id);
-	if (s->owner && s->wanted != c->id) {
-		s->wanted = c->id;
-		s = w->once;
-		if (s->owner == c->id)
-			return s;
+	unsigned at = crypt_place(w, c->id);
+	struct crypt_tag *t = &w->tags[at];
+	if (t->owner && t->wanted != c->id) {
+		t->wanted = c->id;
+		at = crypt_last_place(w);
+		t = &w->tags[at];
+		if (t->owner == c->id)
+			return (int)at;
 	}
 	const struct crypt_method *m = crypt_method_of(w, c);
-	if (s->method != m)
-		crypt_schedule_clear(s);
-	s->method = m;
-	s->owner = c->id;
-	if (m->make(w, c, s))
-		return s;
-	crypt_schedule_clear(s);
-	return NULL;
+	if (t->method != m)
+		crypt_clear_place(w, at);
+	t->method = m;
+	t->owner = c->id;
+	if (m->make(w, c, &w->schedules[at]))
+		return (int)at;
+	crypt_clear_place(w, at);
+	return -1;
 }
 
-static const struct crypt_schedule *crypt_schedule_of(struct crypt_worker *w, const struct crypt *c)
+static int crypt_schedule_of(struct crypt_worker *w, const struct crypt *c)
 {
-	struct crypt_schedule *s = crypt_place(w, c->id);
-	if (s->owner != c->id)
+	unsigned at = crypt_place(w, c->id);
+	struct crypt_tag *t = &w->tags[at];
+	if (t->owner != c->id)
 		return crypt_make(w, c);
-	if (s->wanted)
-		s->wanted = 0; /* it is still in use */
-	return s;
+	if (t->wanted)
+		t->wanted = 0; /* it is still in use */
+	return (int)at;
 }
 
 /* --- batches */
@@ -264,13 +275,13 @@ void crypt_seal(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 		run = crypt_run(ops + i, n - i, CRYPT_SEAL);
 		if (!ops[i].ok)
 			continue;
-		const struct crypt_schedule *s = crypt_schedule_of(w, c);
+		int at = crypt_schedule_of(w, c);
 		if (crypt_is_aead(c))
 			crypt_number_ivs(ops + i, run);
-		if (!s || (c->encr->iv_len == CBC_IV_LEN && !crypt_draw_ivs(ops + i, run)))
+		if (at < 0 || (c->encr->iv_len == CBC_IV_LEN && !crypt_draw_ivs(ops + i, run)))
 			crypt_fail(ops + i, run);
 		else
-			s->method->seal(w, s, ops + i, run);
+			w->tags[at].method->seal(w, &w->schedules[at], ops + i, run);
 	}
 }
 
@@ -280,10 +291,10 @@ void crypt_open(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 		run = crypt_run(ops + i, n - i, CRYPT_OPEN);
 		if (!ops[i].ok)
 			continue;
-		const struct crypt_schedule *s = crypt_schedule_of(w, ops[i].crypt);
-		if (s)
-			s->method->open(w, s, ops + i, run);
-		else
+		int at = crypt_schedule_of(w, ops[i].crypt);
+		if (at < 0)
 			crypt_fail(ops + i, run);
+		else
+			w->tags[at].method->open(w, &w->schedules[at], ops + i, run);
 	}
 }

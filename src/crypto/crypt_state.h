@@ -30,6 +30,10 @@ struct crypt_method;
 /* What a library makes of a key. */
 struct crypt_schedule {
 	_Alignas(64) uint8_t room[CRYPT_SCHEDULE_LEN];
+};
+
+/* Whose schedule is in a place: apart from it, so that a look at this is in the cache. */
+struct crypt_tag {
 	uint64_t owner;	 /* id; 0: none */
 	uint64_t wanted; /* id of the last that found another's here */
 	const struct crypt_method *method;
@@ -54,8 +58,10 @@ struct crypt_worker {
 	struct crypt_mb *mb; /* NULL: OpenSSL alone */
 	char library[64];
 	unsigned schedule_mask;
+	/* One place for each low part of an id, and behind them one for a key that has no place of
+	 * its own (yet). */
 	struct crypt_schedule *schedules;
-	struct crypt_schedule *once; /* of a key that has no place in the table (yet) */
+	struct crypt_tag *tags;
 };
 
 extern const struct crypt_method crypt_method_openssl;
