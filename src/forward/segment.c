@@ -106,7 +106,7 @@ uint32_t segment_len(const struct segment_plan *plan, uint32_t i)
 	return plan->header_len + payload_at(plan, i);
 }
 
-static void write_tcp(const struct segment_plan *plan, uint32_t i, uint8_t *tcp, uint32_t l4_len)
+static void write_tcp(const struct segment_plan *plan, uint32_t i, uint8_t *tcp, uint32_t sum)
 {
 	put32(tcp + TCP_SEQ_OFF, plan->seq + i * plan->size);
 	if (i > 0)
@@ -114,15 +114,16 @@ static void write_tcp(const struct segment_plan *plan, uint32_t i, uint8_t *tcp,
 	if (i + 1 < plan->count)
 		tcp[TCP_FLAGS_OFF] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	put16(tcp + TCP_CSUM_OFF, 0);
-	put16(tcp + TCP_CSUM_OFF, ip_fold(ip_sum(tcp, l4_len, plan->pseudo_sum + l4_len)));
+	sum = ip_sum(tcp, plan->header_len - (size_t)plan->l4_off, sum);
+	put16(tcp + TCP_CSUM_OFF, ip_fold(sum));
 }
 
-static void write_udp(const struct segment_plan *plan, uint8_t *udp, uint32_t l4_len)
+static void write_udp(uint8_t *udp, uint32_t l4_len, uint32_t sum)
 {
 	put16(udp + UDP_LEN_OFF, l4_len);
 	put16(udp + UDP_CSUM_OFF, 0);
-	uint16_t sum = ip_fold(ip_sum(udp, l4_len, plan->pseudo_sum + l4_len));
-	put16(udp + UDP_CSUM_OFF, sum ? sum : 0xffff); /* RFC 768: 0 means none */
+	uint16_t checksum = ip_fold(ip_sum(udp, UDP_HEADER_LEN, sum));
+	put16(udp + UDP_CSUM_OFF, checksum ? checksum : 0xffff); /* RFC 768: 0 means none */
 }
 
 void segment_write(const struct segment_plan *plan, uint32_t i, uint8_t *out)
@@ -132,8 +133,10 @@ void segment_write(const struct segment_plan *plan, uint32_t i, uint8_t *out)
 	uint32_t l4_len = len - plan->l4_off;
 
 	memcpy(out, plan->packet, plan->header_len);
-	memcpy(out + plan->header_len, plan->packet + plan->header_len + (size_t)i * plan->size,
-	       payload_len);
+	/* The payload's part of the checksum; headers are of even length. */
+	uint32_t sum = ip_copy_sum(out + plan->header_len,
+				   plan->packet + plan->header_len + (size_t)i * plan->size,
+				   payload_len, plan->pseudo_sum + l4_len);
 	if (plan->version == 4) {
 		put16(out + 2, len);
 		put16(out + 4, plan->id + i);
@@ -142,9 +145,9 @@ void segment_write(const struct segment_plan *plan, uint32_t i, uint8_t *out)
 		put16(out + 4, len - IP6_HEADER_LEN);
 	}
 	if (plan->proto == IP_PROTO_TCP)
-		write_tcp(plan, i, out + plan->l4_off, l4_len);
+		write_tcp(plan, i, out + plan->l4_off, sum);
 	else
-		write_udp(plan, out + plan->l4_off, l4_len);
+		write_udp(out + plan->l4_off, l4_len, sum);
 }
 
 bool segment_complete_checksum(uint8_t *packet, size_t len, const struct virtio_net_hdr *vh)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * IP headers: parsing, checksums, writing, and the ECN rules of a tunnel's end.  What lies
- * above IP is in ip_l4.c.
+ * above IP is in ip_l4.c, the sum of checksums in ip_sum.c.
  *
  * Pure functions over the caller's memory, without state; any thread.  Everything here may be
  * called per packet.  RFC 791, RFC 8200 (extension headers section 4), RFC 1071 and RFC 1624
@@ -9,7 +9,6 @@
  */
 #include "wire/ip.h"
 
-#include <endian.h>
 #include <string.h>
 #include "base/cursor.h"
 
@@ -157,55 +156,6 @@ bool ip_dst(const uint8_t *p, size_t len, struct addr *dst)
 		return true;
 	}
 	return false;
-}
-
-static uint64_t ip_load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/* a + b with the carry added in again: one's complement in 64 bits. */
-static uint64_t ip_add64(uint64_t a, uint64_t b)
-{
-	uint64_t s = a + b;
-
-	return s + (s < b);
-}
-
-/*
- * The one's complement sum does not care about the byte order it is done in, nor about the
- * word size as long as carries come round (RFC 1071 2): so 8 bytes at a time in the machine's
- * own order, in four chains that do not wait for each other, and swapped once at the end.
- */
-uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
-{
-	const uint8_t *p = data;
-	uint64_t a = 0, b = 0, c = 0, d = 0;
-
-	for (; len >= 32; p += 32, len -= 32) {
-		a = ip_add64(a, ip_load64(p));
-		b = ip_add64(b, ip_load64(p + 8));
-		c = ip_add64(c, ip_load64(p + 16));
-		d = ip_add64(d, ip_load64(p + 24));
-	}
-	for (; len >= 8; p += 8, len -= 8)
-		a = ip_add64(a, ip_load64(p));
-	if (len) {
-		uint8_t last[8] = {0};
-		memcpy(last, p, len);
-		b = ip_add64(b, ip_load64(last));
-	}
-	a = ip_add64(ip_add64(a, b), ip_add64(c, d));
-	a = (a >> 32) + (a & UINT32_MAX);
-	a = (a >> 32) + (a & UINT32_MAX);
-	a = (a >> 16) + (a & 0xffff);
-	a = (a >> 16) + (a & 0xffff);
-	uint32_t words = be16toh((uint16_t)((a >> 16) + (a & 0xffff)));
-	sum += words;
-	return sum + (sum < words);
 }
 
 uint16_t ip_fold(uint32_t sum)

@@ -58,6 +58,8 @@ bool ip_dst(const uint8_t *p, size_t len, struct addr *dst) __attribute__((warn_
 /* Internet checksum (RFC 1071): running 32-bit sum over bytes, then folded.  Of several pieces
  * summed one after the other all but the last must be of even length. */
 uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
+/* The same of src, which it copies to dst meanwhile; they do not overlap. */
+uint32_t ip_copy_sum(void *dst, const void *src, size_t len, uint32_t sum);
 uint16_t ip_fold(uint32_t sum); /* complemented, host order, to be written big-endian */
 /* Mends the big-endian checksum at `field` after one 16-bit word of what it covers changed
  * (RFC 1624).  Not for UDP over IPv4, where 0 means none. */

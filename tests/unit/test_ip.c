@@ -198,6 +198,59 @@ static void sums(void **state)
 	assert_int_equal(ip_fold(ip_sum(big, sizeof(big), 0)), (uint16_t)~sum_plain(big, 65536));
 }
 
+/* What ip_sum() makes of the words' sum: folded to 16 bits, zero only of zeros, and added with
+ * the carry coming round. */
+static uint32_t sum_exact(const uint8_t *p, size_t len, uint32_t sum)
+{
+	uint64_t words = 0;
+	for (size_t i = 0; i < len; i += 2)
+		words += (uint32_t)(p[i] << 8 | (i + 1 < len ? p[i + 1] : 0));
+	uint32_t folded = words ? (uint32_t)((words - 1) % 0xffff + 1) : 0;
+	sum += folded;
+	return sum + (sum < folded);
+}
+
+static void check_sums(const uint8_t *p, size_t len, size_t off, uint32_t sum)
+{
+	/* Exactly as long as they are, so that a sanitizer sees who goes beyond. */
+	uint8_t *src = malloc(off + len + 1), *dst = malloc(off + len + 1);
+	memcpy(src + 1, p, off + len);
+	uint32_t want = sum_exact(src + 1 + off, len, sum);
+	assert_int_equal(ip_sum(src + 1 + off, len, sum), want);
+	memset(dst, 0x5a, off + len + 1);
+	assert_int_equal(ip_copy_sum(dst + 1 + off, src + 1 + off, len, sum), want);
+	assert_memory_equal(dst + 1 + off, src + 1 + off, len);
+	for (size_t i = 0; i <= off; i++)
+		assert_int_equal(dst[i], 0x5a);
+	assert_memory_equal(src + 1, p, off + len);
+	free(src);
+	free(dst);
+}
+
+static void sums_random(void **state)
+{
+	(void)state;
+	enum { LEN = 70000, OFF = 70 };
+	static uint8_t data[LEN + OFF];
+	uint64_t random = 1;
+	static const uint32_t starts[] = {0, 1, 0xffff, 0xfffffffe, 0xffffffff, 0x12345678};
+	for (unsigned kind = 0; kind < 4; kind++) {
+		for (size_t i = 0; i < sizeof(data); i++) {
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			data[i] = (uint8_t[]){(uint8_t)(random >> 33), 0xff, 0,
+					      (uint8_t)(random >> 62 ? 0xff : 0xfe)}[kind];
+		}
+		for (size_t len = 0; len < 600; len++)
+			check_sums(data, len, len % OFF, starts[len % ARRAY_LEN(starts)]);
+		for (unsigned i = 0; i < 150; i++) {
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			check_sums(data, (random >> 33) % (LEN + 1), (random >> 20) % OFF,
+				   i % 2 ? (uint32_t)random : starts[i % ARRAY_LEN(starts)]);
+		}
+		check_sums(data, LEN, 0, 0);
+	}
+}
+
 static void sum_mended(void **state)
 {
 	(void)state;
@@ -315,13 +368,10 @@ static void header_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(parse_packets),
-	    cmocka_unit_test(destination_truncated),
-	    cmocka_unit_test(sums),
-	    cmocka_unit_test(sum_mended),
-	    cmocka_unit_test(header_checksum),
-	    cmocka_unit_test(ecn_table),
-	    cmocka_unit_test(header_bytes),
+	    cmocka_unit_test(parse_packets), cmocka_unit_test(destination_truncated),
+	    cmocka_unit_test(sums),	     cmocka_unit_test(sums_random),
+	    cmocka_unit_test(sum_mended),    cmocka_unit_test(header_checksum),
+	    cmocka_unit_test(ecn_table),     cmocka_unit_test(header_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
