@@ -5,6 +5,7 @@ own, what is between them, and the processes that are started there.
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -209,3 +210,26 @@ def cpu_s(pids):
         stat = Path(f"/proc/{pid}/stat").read_text()
         total += sum(map(int, stat.rsplit(")", 1)[1].split()[11:15]))
     return total / TICKS
+
+
+class Others:
+    """What the machine did beside the benchmark, from this on, as a share of its processors."""
+
+    def __init__(self, labs):
+        self.labs = list(labs)
+        self.before = self.times()
+
+    def times(self):
+        """(all processors' time, of processes and taken by the hypervisor, of ours), seconds"""
+        with open("/proc/stat") as stat:
+            user, nice, system, idle, wait, irq, soft, steal = map(int, stat.readline().split()[1:9])
+        ours = cpu_s(pid for lab in self.labs for pid in lab.pids())
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+            used = resource.getrusage(who)
+            ours += used.ru_utime + used.ru_stime
+        total = user + nice + system + idle + wait + irq + soft + steal
+        return total / TICKS, (user + nice + system + steal) / TICKS, ours
+
+    def share(self):
+        total, busy, ours = (now - then for now, then in zip(self.times(), self.before))
+        return max(0.0, busy - ours) / total

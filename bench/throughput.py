@@ -26,7 +26,7 @@ from pathlib import Path
 
 import peers
 import traffic
-from lab import ROOT, Lab, end_on_signals
+from lab import ROOT, Lab, Others, end_on_signals
 
 DEFAULT = ["sojourn", "limit_null", "wireguard_go", "strongswan", "openvpn"]
 OTHERS = ["wireguard_go", "strongswan", "openvpn"]
@@ -35,6 +35,7 @@ ROWS = [f"{kind}-{way}" for kind in ("tcp1", "tcp4", "udp1400", "udp64") for way
 BOUNDS = [("tcp1", "limit_null", 0.70), ("tcp1", "strongswan", 12), ("tcp1", "openvpn", 7),
           ("udp1400", "best peer", 3)]
 CPU_MAX = 2.0           # s per GiB, tcp1
+OTHERS_MAX = 0.03
 
 
 class Figures:
@@ -43,6 +44,7 @@ class Figures:
     def __init__(self, rows, subjects):
         self.subjects = subjects
         self.mtu = {}   # of each subject, at the terminal and at the server
+        self.others = 0.0  # share of the machine that others took meanwhile
         self.runs = {row: {s: [] for s in subjects} for row in rows}
 
     def median(self, row, subject, what="gbit_s"):
@@ -100,6 +102,7 @@ def measure(subjects, rows, args):
             figures.mtu = {s: {role: peer.inner_mtu(role) for role in ("terminal", "server")}
                            for s, peer in tunnels.items()}
             tcp = {s: traffic.Tcp(peer) for s, peer in tunnels.items()}
+            others = Others(peer.lab for peer in tunnels.values())
             for _ in range(args.runs):
                 for row in rows:
                     kind, down = row.split("-")[0], row.endswith("-down")
@@ -115,6 +118,7 @@ def measure(subjects, rows, args):
                                 f"{runs[-1].cpu_s_per_gib:.2f} s/GiB")
                         print(".", end="", flush=True, file=sys.stderr)
             print(file=sys.stderr)
+            figures.others = others.share()
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     return figures
@@ -143,6 +147,9 @@ def show(figures, args):
         low = min(figures.mtu[s].values())
         if low < 1400:
             print(f"note: {s} has to fragment packets of 1,400 octets (MTU {low})")
+    if figures.others > OTHERS_MAX:
+        print(f"note: other processes took {100 * figures.others:.0f} % of the machine meanwhile: "
+              "measure again when it is quiet")
     ratios = {r: figures.against(r) for r in rows}
     if ratios and any(ratios.values()):
         names = list(ratios[rows[0]])
@@ -193,7 +200,8 @@ def main():
         result = {"rows": [figures.row(r) for r in rows],
                   "ratios": {r: {n: round(v, 3) for n, v in figures.against(r).items()}
                              for r in rows},
-                  "bounds": figures.bounds(), "inner_mtu": figures.mtu}
+                  "bounds": figures.bounds(), "inner_mtu": figures.mtu,
+                  "others_share": round(figures.others, 4)}
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
 
 
