@@ -37,6 +37,7 @@ SETTLE_S = 2            # before the first move, and after each one
 MOVE_S = {"break": 40, "make": 10}  # who has not moved by then does not
 PROBE_S = 0.2
 AFTER_S = 1.0           # of the measure, after the move
+WORSE, WORSE_MS = 2, 20
 
 
 class Streams(streams.Streams):
@@ -123,6 +124,7 @@ def rows_of(figures, subjects):
                 row = {"name": f"{kind}-rtt{rtt_ms}-{way}", "unit": "ms"}
                 row.update({s: round(statistics.median(m.longest_gap_ms for m in runs[s]), 1)
                             for s in subjects})
+                row["worst"] = {s: max(m.longest_gap_ms for m in runs[s]) for s in subjects}
                 row["lost"] = {s: statistics.median(m.lost for m in runs[s]) for s in subjects}
                 row["moved"] = {s: sum(m["moved"] for m in figures[s, rtt_ms][kind])
                                 for s in subjects}
@@ -134,13 +136,21 @@ def rows_of(figures, subjects):
 def show(rows, subjects, moves):
     print(f"{RATE} packets/s each way, median of {moves} moves: the longest time without a packet "
           "(ms) / packets lost")
+    any_far = False
     print(f"{'':18}" + "".join(f"{s:>20}" for s in subjects))
     for row in rows:
-        cells = [f"{row[s]:.1f} / {row['lost'][s]:g}" +
-                 ("" if row["moved"][s] == moves else f" ({row['moved'][s]})") for s in subjects]
+        cells = []
+        for s in subjects:
+            far = row["worst"][s] > WORSE * row[s] + WORSE_MS
+            any_far = any_far or far
+            cells.append(f"{row[s]:.1f} / {row['lost'][s]:g}" +
+                         (f" [{row['worst'][s]:.0f}]" if far else "") +
+                         (f" ({row['moved'][s]})" if row["moved"][s] < moves else ""))
         print(f"{row['name']:18}" + "".join(f"{c:>20}" for c in cells))
+    if any_far:
+        print("[N]: the worst of them, where it is far from the median")
     if any(row["moved"][s] < moves for row in rows for s in subjects):
-        print(f"(n): so many of the {moves} ended on the uplink they should have moved to")
+        print(f"(N): so many of the {moves} ended on the uplink they should have moved to")
 
 
 def main():
