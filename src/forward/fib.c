@@ -121,10 +121,10 @@ int fib_set(struct fib *f, const struct prefix *prefix, struct active *active)
 	return 0;
 }
 
-/* The longest length in use that is in the words up to `word`; -1: none. */
-static int longest(const struct fib *f, int family, int word)
+/* The longest length in use; -1: none. */
+static int longest(const struct fib *f, int family)
 {
-	for (; word >= 0; word--) {
+	for (int word = FIB_LEN_WORDS - 1; word >= 0; word--) {
 		uint64_t bits = atomic_load_explicit(&f->lens[family][word], memory_order_relaxed);
 		if (bits)
 			return word * 64 + 63 - __builtin_clzll(bits);
@@ -151,30 +151,28 @@ struct active *fib_find(const struct fib *f, const struct addr *dst)
 	return NULL;
 }
 
-/* Of the longest length: on a home server that is where nearly all are found. */
-static bool first_hash(const struct fib *f, const struct addr *dst, uint32_t *hash)
+void fib_ask(const struct fib *f, const struct addr *dst, struct fib_question *q)
 {
-	int len = addr_len(dst) ? longest(f, family_index(dst), FIB_LEN_WORDS - 1) : -1;
-	if (len < 0)
-		return false;
-	struct prefix p = prefix_of(dst, (uint8_t)len);
-	*hash = prefix_hash(f, &p);
-	return true;
+	int len = addr_len(dst) ? longest(f, family_index(dst)) : -1;
+	q->any = len >= 0;
+	if (!q->any)
+		return;
+	q->first = prefix_of(dst, (uint8_t)len);
+	q->hash = prefix_hash(f, &q->first);
+	rtable_prefetch(&f->table, q->hash);
 }
 
-void fib_prefetch(const struct fib *f, const struct addr *dst)
+void fib_ask_active(const struct fib *f, const struct fib_question *q)
 {
-	uint32_t hash;
-	if (first_hash(f, dst, &hash))
-		rtable_prefetch(&f->table, hash);
-}
-
-void fib_prefetch_active(const struct fib *f, const struct addr *dst)
-{
-	uint32_t hash;
-	const struct active *a = first_hash(f, dst, &hash) ? rtable_peek(&f->table, hash) : NULL;
+	const struct active *a = q->any ? rtable_peek(&f->table, q->hash) : NULL;
 	if (!a)
 		return;
 	__builtin_prefetch(a);
 	__builtin_prefetch((const char *)a + sizeof(*a));
+}
+
+struct active *fib_answer(const struct fib *f, const struct addr *dst, const struct fib_question *q)
+{
+	struct active *a = q->any ? rtable_find(&f->table, q->hash, active_match, &q->first) : NULL;
+	return a ? a : fib_find(f, dst);
 }

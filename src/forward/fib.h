@@ -8,9 +8,9 @@
  *
  * For a batch, so that the waits for memory are spent together (as in sadb/sadb.h):
  *
- *   fib_prefetch(f, dst)         for each packet: the line of the table for the longest length
- *   fib_prefetch_active(f, dst)  for each: the active set that it names
- *   a = fib_find(f, dst)         for each, and sa_prefetch_hot(a->sa[i])
+ *   fib_ask(f, dst, &q)          for each packet: the line of the table for the longest length
+ *   fib_ask_active(f, &q)        for each: the active set that it names
+ *   a = fib_answer(f, dst, &q)   for each, and sa_prefetch_hot(a->sa[i])
  *   sa_prefetch(a->sa[i])        for each: what hangs on the SA
  */
 #ifndef FORWARD_FIB_H
@@ -30,7 +30,18 @@ int fib_set(struct fib *f, const struct prefix *prefix, struct active *active)
     __attribute__((warn_unused_result));
 /* In a read section; NULL: no entry. */
 struct active *fib_find(const struct fib *f, const struct addr *dst);
-void fib_prefetch(const struct fib *f, const struct addr *dst);
-void fib_prefetch_active(const struct fib *f, const struct addr *dst);
+
+/* A lookup in steps, all in one read section.  It begins with the longest length in use: on a home
+ * server that is where nearly all are found. */
+struct fib_question {
+	struct prefix first;
+	uint32_t hash;
+	bool any;
+};
+void fib_ask(const struct fib *f, const struct addr *dst, struct fib_question *q);
+void fib_ask_active(const struct fib *f, const struct fib_question *q);
+/* As fib_find. */
+struct active *fib_answer(const struct fib *f, const struct addr *dst,
+			  const struct fib_question *q);
 
 #endif

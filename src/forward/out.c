@@ -440,16 +440,19 @@ static void find_active(struct fwd_worker *w, unsigned n)
 	const struct fib *fib = w->shared->fib;
 	struct fwd_lookup *l = w->out.lookups;
 	bool wait = read_destinations(w, n) > 1; /* for one there is nothing to gain */
+	for (unsigned i = 0; i < n; i++)
+		if (l[i].dst.family && !l[i].same)
+			fib_ask(fib, &l[i].dst, &l[i].question);
 	for (unsigned i = 0; wait && i < n; i++)
 		if (l[i].dst.family && !l[i].same)
-			fib_prefetch(fib, &l[i].dst);
-	for (unsigned i = 0; wait && i < n; i++)
-		if (l[i].dst.family && !l[i].same)
-			fib_prefetch_active(fib, &l[i].dst);
+			fib_ask_active(fib, &l[i].question);
 	for (unsigned i = 0; i < n; i++) {
-		l[i].active = l[i].same		? l[i - 1].active
-			      : l[i].dst.family ? fib_find(fib, &l[i].dst)
-						: NULL;
+		if (l[i].same)
+			l[i].active = l[i - 1].active;
+		else if (l[i].dst.family)
+			l[i].active = fib_answer(fib, &l[i].dst, &l[i].question);
+		else
+			l[i].active = NULL;
 		for (unsigned k = 0; wait && l[i].active && k < l[i].active->count; k++)
 			sa_prefetch_hot(l[i].active->sa[k]);
 	}

@@ -84,6 +84,7 @@ struct out_packet {
 struct fwd_lookup {
 	struct addr dst;
 	bool same; /* as the frame before */
+	struct fib_question question;
 	const struct active *active;
 };
 

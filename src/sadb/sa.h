@@ -161,8 +161,7 @@ static inline void sa_prefetch(const struct sa *sa)
 static inline void sa_prefetch_in(const struct sa *sa)
 {
 	sa_prefetch(sa);
-	__builtin_prefetch(&sa->peer->prefixes);
-	__builtin_prefetch(sa->peer->prefixes);
+	__builtin_prefetch(&sa->peer->prefixes); /* and the first of them, mostly */
 }
 
 /* The bits of the window, when its space has come. */
