@@ -167,8 +167,8 @@ def arguments():
     ap = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     ap.add_argument("--json", metavar="FILE", help="write the figures there too")
     ap.add_argument("--seconds", type=int, default=2, help="of each TCP run (default 2)")
-    ap.add_argument("--trial-seconds", type=float, default=0.5,
-                    help="of each trial of a UDP rate (default 0.5)")
+    ap.add_argument("--trial-seconds", type=float, default=0.8,
+                    help="of each trial of a UDP rate (default 0.8)")
     ap.add_argument("--runs", type=int, default=3, help="of which the median counts (default 3)")
     ap.add_argument("--only", choices=peers.SUBJECTS, action="append",
                     help="measure only this (repeatable; 'bare' is the wire without a tunnel)")
