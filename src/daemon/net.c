@@ -361,7 +361,7 @@ static int net_do(struct net *n, const struct netreq *req, int *fd, struct err *
 	case NETREQ_RESOLVE:
 		return net_do_resolve(n, req);
 	case NETREQ_TUN_MTU:
-		return rtnl_link_set(n->rtnl, n->tun_ifindex, true, req->value);
+		return net_setup_tun_mtu(n->cfg, n->rtnl, n->tun_ifindex, req->value);
 	case NETREQ_LOOKUP:
 		return net_do_lookup(n, req, err);
 	case NETREQ_RESOLVCONF:

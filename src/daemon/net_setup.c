@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include "base/mem.h"
 #include "platform/tun.h"
+#include "wire/ip.h"
 
 /* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
  * up: a terminal's inner MTU until it knows its connections. */
@@ -31,6 +32,11 @@
  * too large for one of them is cut or refused by the packet path. */
 #define NET_OVERHEAD_LEAST 42
 
+/* What the kernel keeps free of a frame for headers of all layers (MAX_TCP_HEADER). */
+#define FRAME_HEADERS_LEN 400
+/* Some milliseconds of small packets at the highest rate, so that a stall of ours loses none. */
+#define TUN_QUEUE_PACKETS 2048
+
 #define NET_SYSCTL_MAX 96
 
 static uint32_t first_mtu(const struct config *cfg)
@@ -39,6 +45,26 @@ static uint32_t first_mtu(const struct config *cfg)
 		return cfg->mtu - NET_OVERHEAD_LEAST;
 	return cfg->mtu > NET_MTU_LEAST + NET_OVERHEAD_MAX ? cfg->mtu - NET_OVERHEAD_MAX
 							   : NET_MTU_LEAST;
+}
+
+/* A frame is cut into packets of which so many fit into one send; one more would be a send of its
+ * own, nearly empty. */
+static uint32_t frame_len(const struct config *cfg, uint32_t mtu)
+{
+	uint32_t most = FWD_SEND_LEN_MAX / (cfg->mtu - IP4_HEADER_LEN - UDP_HEADER_LEN);
+	if (most > FWD_SEGMENTS_MAX)
+		most = FWD_SEGMENTS_MAX;
+	return most * (mtu - IP4_HEADER_LEN - TCP_HEADER_LEN) + FRAME_HEADERS_LEN;
+}
+
+int net_setup_tun_mtu(const struct config *cfg, struct rtnl *rtnl, unsigned ifindex, uint32_t mtu)
+{
+	int r = rtnl_link_set(rtnl, ifindex, true, mtu);
+	if (r < 0)
+		return r;
+	/* Refused, it is merely slower. */
+	(void)!rtnl_link_tune(rtnl, ifindex, TUN_QUEUE_PACKETS, frame_len(cfg, mtu));
+	return 0;
 }
 
 int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *ledger,
@@ -52,7 +78,7 @@ int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *le
 	 * them in a tunnel.  Without IPv6 there is nothing to set. */
 	snprintf(path, sizeof(path), "net/ipv6/conf/%s/addr_gen_mode", cfg->tun);
 	ledger_sysctl_set(ledger, path, 1, "no link-local address on the tunnel");
-	int r = rtnl_link_set(rtnl, *ifindex, true, first_mtu(cfg));
+	int r = net_setup_tun_mtu(cfg, rtnl, *ifindex, first_mtu(cfg));
 	if (r == 0)
 		return 0;
 	tun_close(tun);

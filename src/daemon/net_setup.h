@@ -17,6 +17,9 @@
 int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *ledger,
 		  struct tun *tun, unsigned *ifindex, struct err *err)
     __attribute__((warn_unused_result));
+/* Its MTU, and the largest frame that goes out in one send. */
+int net_setup_tun_mtu(const struct config *cfg, struct rtnl *rtnl, unsigned ifindex, uint32_t mtu)
+    __attribute__((warn_unused_result));
 int net_setup_rules(const struct config *cfg, struct ledger *ledger, const struct log *log,
 		    struct err *err) __attribute__((warn_unused_result));
 /* Forwarding and proxying on a home server. */

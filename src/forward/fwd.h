@@ -27,6 +27,7 @@
 #define FWD_DGRAMS_MAX	 32    /* datagrams (before cutting by UDP_GRO) in one batch */
 #define FWD_BUFFER_LEN	 65536 /* of one frame or datagram */
 #define FWD_SEGMENTS_MAX 64    /* UDP_SEGMENT's limit */
+#define FWD_SEND_LEN_MAX 65000 /* of all the segments of one send */
 
 /* One TUN read: an IP packet behind its virtio header; may be up to 64 KiB to be cut. */
 struct fwd_frame {

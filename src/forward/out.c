@@ -69,7 +69,7 @@ static unsigned make_sends(struct fwd_worker *w)
 		unsigned first = i, last = i;
 		uint32_t len = o->ops[first].len;
 		for (i++; i < o->count && i - first < FWD_SEGMENTS_MAX && o->ops[i].ok &&
-			  joins(o, first, last, i) && len + o->ops[i].len <= FWD_GSO_LEN_MAX;
+			  joins(o, first, last, i) && len + o->ops[i].len <= FWD_SEND_LEN_MAX;
 		     i++) {
 			len += o->ops[i].len;
 			last = i;

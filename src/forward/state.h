@@ -20,7 +20,6 @@
 
 #define FWD_OPS_MAX	 256	/* packets sealed or opened by one call */
 #define FWD_ARENA_LEN	 524288 /* of sealed packets waiting to be sent */
-#define FWD_GSO_LEN_MAX	 65000
 #define FWD_COMMANDS_MAX 256
 #define FWD_COMMAND_DATA 2048
 #define FWD_EVENTS_MAX	 256

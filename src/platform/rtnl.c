@@ -105,6 +105,17 @@ int rtnl_link_set(struct rtnl *r, unsigned ifindex, bool up, uint32_t mtu)
 	return rtnl_ask(r, h);
 }
 
+int rtnl_link_tune(struct rtnl *r, unsigned ifindex, uint32_t queue_packets, uint32_t gso_len)
+{
+	struct nlmsghdr *h = rtnl_start(r, RTM_NEWLINK, 0);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)ifindex;
+	mnl_attr_put_u32(h, IFLA_TXQLEN, queue_packets);
+	mnl_attr_put_u32(h, IFLA_GSO_MAX_SIZE, gso_len);
+	return rtnl_ask(r, h);
+}
+
 int rtnl_addr(struct rtnl *r, bool on, unsigned ifindex, const struct addr *addr, uint8_t len,
 	      bool prefix_route)
 {

@@ -37,6 +37,9 @@ struct rtnl_rule {
 /* All: 0 or -errno.  mtu 0 leaves it. */
 int rtnl_link_set(struct rtnl *r, unsigned ifindex, bool up, uint32_t mtu)
     __attribute__((warn_unused_result));
+/* How many packets may wait in it, and how large those are that it gets uncut (with offload). */
+int rtnl_link_tune(struct rtnl *r, unsigned ifindex, uint32_t queue_packets, uint32_t gso_len)
+    __attribute__((warn_unused_result));
 /* Without duplicate address detection; prefix_route: the kernel makes the on-link route.
  * -EEXIST when it is there already, -EADDRNOTAVAIL when it is not. */
 int rtnl_addr(struct rtnl *r, bool on, unsigned ifindex, const struct addr *addr, uint8_t len,

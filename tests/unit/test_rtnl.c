@@ -233,6 +233,7 @@ static void test_tun(void **state)
 			assert_non_null(strstr(err.text, "sj-test0"));
 			unsigned index = if_nametoindex("sj-test0");
 			assert_int_equal(rtnl_link_set(rtnl, index, true, 1300), 0);
+			assert_int_equal(rtnl_link_tune(rtnl, index, 2048, 60000), 0);
 			tun_close(&tun);
 			assert_int_equal(tun.count, 0);
 			assert_int_equal(if_nametoindex("sj-test0"), 0);
