@@ -274,7 +274,13 @@ static RIG_UNUSED void rig_make_node(struct rig *r, int i)
 	replay_reset(node->peer.space.replay, 0, true);
 	struct fwd_config c = {
 	    .sadb = node->db,
-	    .io = {node, rig_tun_read, rig_tun_write, rig_recv, rig_send, rig_event, rig_command},
+	    .io = {.ctx = node,
+		   .tun_read = rig_tun_read,
+		   .tun_write = rig_tun_write,
+		   .recv = rig_recv,
+		   .send = rig_send,
+		   .event = rig_event,
+		   .command = rig_command},
 	    .df = r->cfg.df,
 	    .offload = !r->cfg.no_offload,
 	    .offload_udp = r->cfg.udp_offload,
