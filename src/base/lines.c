@@ -4,7 +4,7 @@
  * a chunk from whose front fresh ones are cut.  The first chunk is small and on ordinary pages: a
  * terminal needs no more.
  *
- * Under AddressSanitizer each object is malloc's, so that it sees what is used after it is gone.
+ * Under AddressSanitizer each object is malloc's.
  */
 #include "base/lines.h"
 
@@ -19,17 +19,6 @@
 #define CHUNK_FIRST (256u << 10)
 #define CHUNK_LEN   (32u << 20)
 #define HUGE_LEN    (2u << 20)
-
-#if defined(__SANITIZE_ADDRESS__)
-#define LINES_BY_MALLOC 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LINES_BY_MALLOC 1
-#endif
-#endif
-#ifndef LINES_BY_MALLOC
-#define LINES_BY_MALLOC 0
-#endif
 
 struct free_object {
 	struct free_object *next;
@@ -62,7 +51,7 @@ static void chunk_new(void)
 void *lines_alloc(size_t len)
 {
 	size_t n = lines_of(len);
-	if (LINES_BY_MALLOC || n > LINES_MOST)
+	if (MEM_SANITIZED || n > LINES_MOST)
 		return mem_zalloc_lines(len);
 	spin_lock(&lines.lock);
 	struct free_object *o = lines.free[n];
@@ -82,7 +71,7 @@ void lines_free(void *p, size_t len)
 {
 	size_t n = lines_of(len);
 	struct free_object *o = p;
-	if (LINES_BY_MALLOC || n > LINES_MOST) {
+	if (MEM_SANITIZED || n > LINES_MOST) {
 		free(p);
 		return;
 	}

@@ -60,6 +60,8 @@ void *mem_zalloc(size_t len)
 
 void *mem_map(size_t len)
 {
+	if (MEM_SANITIZED)
+		return mem_zalloc_lines(len);
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		mem_out(len);
@@ -69,7 +71,9 @@ void *mem_map(size_t len)
 
 void mem_unmap(void *p, size_t len)
 {
-	if (p)
+	if (MEM_SANITIZED)
+		free(p);
+	else if (p)
 		munmap(p, len);
 }
 

@@ -7,6 +7,18 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* AddressSanitizer sees what is malloc's: under it, memory that we divide ourselves is too. */
+#define MEM_SANITIZED 0
+#if defined(__SANITIZE_ADDRESS__)
+#undef MEM_SANITIZED
+#define MEM_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#undef MEM_SANITIZED
+#define MEM_SANITIZED 1
+#endif
+#endif
+
 /* Overwrites; never optimised away. */
 void mem_wipe(void *p, size_t len);
 /* Constant time in len. */

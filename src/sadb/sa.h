@@ -149,10 +149,9 @@ static inline void sa_prefetch_hot(const struct sa *sa)
 /* What hangs on it, when its own lines have come. */
 static inline void sa_prefetch(const struct sa *sa)
 {
-	const char *crypt = (const char *)sa->crypt, *path = (const char *)sa->path;
+	const char *crypt = (const char *)sa->crypt;
 	__builtin_prefetch(sa->space, 1);
-	__builtin_prefetch(path);
-	__builtin_prefetch(path + sizeof(struct path) - 1);
+	__builtin_prefetch(sa->path); /* one line; NULL harms nothing */
 	__builtin_prefetch(crypt);
 	__builtin_prefetch(crypt + SA_LINE);
 }

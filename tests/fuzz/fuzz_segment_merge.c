@@ -217,7 +217,7 @@ static void check_write(const struct fwd_write *w)
 
 static void check_merging(bool enabled)
 {
-	merge_begin(&merge, enabled);
+	merge_begin(&merge, enabled, enabled);
 	for (unsigned i = 0; i < packet_count; i++) {
 		assert(!merge_full(&merge));
 		merge_add(&merge, packets[i].data, &packets[i].info);
