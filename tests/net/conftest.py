@@ -54,8 +54,8 @@ def make_world(request: pytest.FixtureRequest) -> Iterator[Callable[..., w.World
     """A function that makes the test's world: one at a time."""
     worlds: list[w.World] = []
 
-    def make(**options: bool) -> w.World:
-        world = w.World(TAG, **options)
+    def make(kind: type[w.World] = w.World, **options: bool) -> w.World:
+        world = kind(TAG, **options)
         worlds.append(world)
         return world.__enter__()
 

@@ -21,6 +21,8 @@ class Options:
     """What differs between tests."""
     policy: str = "lenient"
     home6: bool = False                # an IPv6 home address too
+    prefixes: tuple[str, ...] = ()     # networks behind the terminal
+    encapsulation: str = "udp"         # of connections with configured keys
     networks: tuple[str, ...] = tuple(NETWORKS)
     generation: dict[str, int] = dataclasses.field(default_factory=dict)  # network -> other keys
     ike: str = ""                      # "psk" or "cert": keys by IKEv2, not from the configuration
@@ -58,6 +60,7 @@ class Pair:
     spi_down: int
     key_up: bytes
     key_down: bytes
+    encapsulation: str
 
     def block(self, terminal_side: bool) -> str:
         out_spi, out_key = (self.spi_up, self.key_up) if terminal_side else (self.spi_down, self.key_down)
@@ -66,6 +69,7 @@ class Pair:
         return f"""connection {self.name} {{
     {where}
     server = "{self.server}"
+    encapsulation = {self.encapsulation}
     cipher = "{CIPHER}"
     integrity = "{INTEGRITY}"
     spi-out = {out_spi:#x}
@@ -84,12 +88,17 @@ def pairs(terminal: w.Terminal, options: Options) -> list[Pair]:
         length = ENCRYPTION_KEY_LEN + INTEGRITY_KEY_LEN
         spi = 16 * terminal.index + place + 1
         found.append(Pair(name, w.INTERFACES[name], w.HOME_SERVER6 if name == "v6" else w.HOME_SERVER4,
-                          0x1000 + spi, 0x2000 + spi, key(label + " up", length), key(label + " down", length)))
+                          0x1000 + spi, 0x2000 + spi, key(label + " up", length), key(label + " down", length),
+                          options.encapsulation))
     return found
 
 
 def homes(terminal: w.Terminal, options: Options) -> list[str]:
     return [terminal.home4] + ([terminal.home6] if options.home6 else [])
+
+
+def prefix_lines(options: Options) -> list[str]:
+    return [f"prefix = {quoted(list(options.prefixes))}"] if options.prefixes else []
 
 
 def registration_key(terminal: w.Terminal) -> bytes:
@@ -180,6 +189,7 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
     home = [] if options.fleet else [
         'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}']
     addresses = [f"home-address = {quoted(homes(terminal, options))}"] if home else []
+    addresses += prefix_lines(options)
     configured = [] if options.ike and not options.keyed else [
         f"home-agent = {quoted(agents)}",
         f"registration-spi = {registration_spi(terminal)}",
@@ -218,6 +228,7 @@ def server_text(world: w.World, options: Options) -> str:
         inner = [
             f"home-address = {quoted(homes(terminal, options))}",
             f'policy = "{options.policy}"',
+            *prefix_lines(options),
         ]
         if options.ike:
             inner.append(f'id = "{terminal_id(terminal)}"')
