@@ -201,6 +201,11 @@ int net_setup_forwarding(const struct config *cfg, struct ledger *ledger, const 
 		if (r < 0)
 			return err_set(err, "/proc/sys/%s: %s; start as root", all6, strerror(-r));
 	}
+	char path[NET_SYSCTL_MAX];
+	snprintf(path, sizeof(path), "net/ipv4/conf/%s/accept_local", cfg->tun);
+	/* They come out of the tunnel device from the home agent's address, which is this node's.
+	 */
+	ledger_sysctl_set(ledger, path, 1, "packet-too-big messages are for hosts behind us");
 	if (!cfg->home_link[0])
 		return 0;
 	if (if_nametoindex(cfg->home_link) == 0)
