@@ -15,7 +15,7 @@
 #define BENCH_SCALE_H
 
 #include <pthread.h>
-#include <stdnoreturn.h>
+#include "bench.h"
 #include "daemon/home_routes.h"
 #include "daemon/role.h"
 #include "mobility/registrar.h"
@@ -31,12 +31,6 @@
 #define SCALE_LIFETIME_S 3600
 #define SCALE_KEY_LEN	 20 /* AES-128 and the salt of RFC 4106 */
 #define SCALE_CONNS	 2  /* of a terminal, at most */
-
-noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-uint64_t now_ns(void);
-void pin_to(unsigned cpu);
-/* Of a generator that is fast and the same in each run. */
-uint64_t rnd(uint64_t *state);
 
 /* --- the home server and its terminals */
 

@@ -23,7 +23,8 @@
 #include "crypto/crypt_state.h"
 #include "crypto/fetched.h"
 
-#define CRYPT_IVS 64 /* drawn by one call */
+#define CRYPT_KEY_AHEAD	  6 /* packets, where each has another key */
+#define CRYPT_PLACE_AHEAD 3
 
 static _Atomic uint64_t crypt_ids = 1;
 
@@ -246,14 +247,15 @@ static void crypt_fail(struct crypt_op *ops, size_t n)
 }
 
 /* IVs that nobody can foresee (RFC 3602 3). */
-static bool crypt_draw_ivs(struct crypt_op *ops, size_t n)
+static bool crypt_draw_ivs(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 {
-	uint8_t ivs[CRYPT_IVS][CBC_IV_LEN];
 	for (size_t i = 0; i < n; i++) {
-		size_t at = i % CRYPT_IVS, left = n - i < CRYPT_IVS ? n - i : CRYPT_IVS;
-		if (at == 0 && RAND_bytes(ivs[0], (int)left * CBC_IV_LEN) != 1)
-			return false;
-		memcpy(crypt_iv(&ops[i]), ivs[at], CBC_IV_LEN);
+		if (w->ivs_left == 0) {
+			if (RAND_bytes(w->ivs[0], sizeof(w->ivs)) != 1)
+				return false;
+			w->ivs_left = CRYPT_IVS;
+		}
+		memcpy(crypt_iv(&ops[i]), w->ivs[--w->ivs_left], CBC_IV_LEN);
 	}
 	return true;
 }
@@ -268,9 +270,24 @@ static void crypt_number_ivs(struct crypt_op *ops, size_t n)
 	}
 }
 
+/*
+ * Fetches keys and places in the table ahead of where ops[i] is, which is under another key than
+ * its neighbour: with very many connections these are in no cache, and it takes longer to wait for
+ * them than to seal a packet.
+ */
+static void crypt_fetch_ahead(const struct crypt_worker *w, const struct crypt_op *ops, size_t i,
+			      size_t n)
+{
+	if (n - i > CRYPT_KEY_AHEAD)
+		__builtin_prefetch(ops[i + CRYPT_KEY_AHEAD].crypt);
+	if (n - i > CRYPT_PLACE_AHEAD)
+		__builtin_prefetch(&w->tags[crypt_place(w, ops[i + CRYPT_PLACE_AHEAD].crypt->id)]);
+}
+
 void crypt_seal(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 {
 	for (size_t i = 0, run; i < n; i += run) {
+		crypt_fetch_ahead(w, ops, i, n);
 		const struct crypt *c = ops[i].crypt;
 		run = crypt_run(ops + i, n - i, CRYPT_SEAL);
 		if (!ops[i].ok)
@@ -278,7 +295,7 @@ void crypt_seal(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 		int at = crypt_schedule_of(w, c);
 		if (crypt_is_aead(c))
 			crypt_number_ivs(ops + i, run);
-		if (at < 0 || (c->encr->iv_len == CBC_IV_LEN && !crypt_draw_ivs(ops + i, run)))
+		if (at < 0 || (c->encr->iv_len == CBC_IV_LEN && !crypt_draw_ivs(w, ops + i, run)))
 			crypt_fail(ops + i, run);
 		else
 			w->tags[at].method->seal(w, &w->schedules[at], ops + i, run);
@@ -288,6 +305,7 @@ void crypt_seal(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 void crypt_open(struct crypt_worker *w, struct crypt_op *ops, size_t n)
 {
 	for (size_t i = 0, run; i < n; i += run) {
+		crypt_fetch_ahead(w, ops, i, n);
 		run = crypt_run(ops + i, n - i, CRYPT_OPEN);
 		if (!ops[i].ok)
 			continue;

@@ -110,14 +110,13 @@ static bool aead(const struct crypt_contexts *s, const struct crypt_op *op)
 {
 	bool seal = op->crypt->direction == CRYPT_SEAL;
 	int icv_len = op->crypt->icv_len;
-	uint8_t nonce[AEAD_NONCE_LEN], aad[AEAD_AAD_MAX];
 	uint8_t *text = crypt_text(op), *icv = crypt_icv(op);
-	crypt_nonce(op, nonce);
-	size_t aad_len = crypt_aad(op, aad);
+	struct crypt_beside in;
+	crypt_beside(op, &in);
 	int n = 0, last = 0;
-	return EVP_CipherInit_ex2(s->cipher, NULL, NULL, nonce, -1, NULL) &&
+	return EVP_CipherInit_ex2(s->cipher, NULL, NULL, in.nonce.bytes, -1, NULL) &&
 	       (seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_SET_TAG, icv_len, icv) > 0) &&
-	       EVP_CipherUpdate(s->cipher, NULL, &n, aad, (int)aad_len) &&
+	       EVP_CipherUpdate(s->cipher, NULL, &n, in.aad.bytes, (int)in.aad_len) &&
 	       EVP_CipherUpdate(s->cipher, text, &n, text, (int)crypt_text_len(op)) &&
 	       EVP_CipherFinal_ex(s->cipher, text + n, &last) &&
 	       (!seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, icv) > 0);
