@@ -18,6 +18,9 @@
 #include "crypto/mac.h"
 #include "sadb/rtable.h"
 
+#define IP6_MTU_LEAST 1280
+#define OVERHEAD_MOST 128 /* as a terminal takes it at first (daemon/net_setup.c) */
+
 #define RANGE_PREFIXES_MAX 254
 
 struct published {
@@ -215,6 +218,23 @@ static bool publish_prefix(struct home_routes *r, const struct prefix *prefix,
 	return was != is;
 }
 
+/* The device carries what the narrowest connection in use does, so that the kernel cuts what is too
+ * large before its first packet is lost to a message about it.  It is never widened again, and
+ * never below what the narrowest encapsulation leaves: a path that is narrower still is its own
+ * matter. */
+static void tun_follow(struct home_routes *r, uint32_t inner_mtu)
+{
+	struct node *n = r->n;
+	uint32_t least = n->cfg->mtu > IP6_MTU_LEAST + OVERHEAD_MOST ? n->cfg->mtu - OVERHEAD_MOST
+								     : IP6_MTU_LEAST;
+	uint32_t mtu = inner_mtu < least ? least : inner_mtu;
+	if (inner_mtu == 0 || mtu >= n->tun_mtu)
+		return;
+	n->tun_mtu = mtu;
+	struct netreq req = {.kind = NETREQ_TUN_MTU, .on = true, .value = mtu};
+	node_ask(n, &req);
+}
+
 void home_routes_publish(struct home_routes *r, const struct binding *b)
 {
 	const struct registrar_terminal *t = b->terminal;
@@ -224,7 +244,7 @@ void home_routes_publish(struct home_routes *r, const struct binding *b)
 	for (unsigned i = 0; i < t->prefix_count && addr_equal(&b->home, &t->homes[0]); i++)
 		publish_prefix(r, &t->prefixes[i], b);
 	for (uint8_t i = 0; i < b->count && b->conns[i]->peer; i++)
-		node_peer_clamp(b->conns[i]->peer, b->conns, b->count);
+		tun_follow(r, node_peer_clamp(b->conns[i]->peer, b->conns, b->count));
 	if (turned)
 		kernel_proxy(r, &b->home, b->count > 0);
 }

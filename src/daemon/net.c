@@ -552,6 +552,7 @@ struct net *net_new(struct config *cfg, const struct log *log, struct net_start 
 	if (start->control_fd < 0)
 		goto fail;
 	n->control_path = mem_strdup(cfg->control);
+	start->tun_mtu = net_setup_first_mtu(cfg);
 	if (net_setup_tun(cfg, n->rtnl, n->ledger, &start->tun, &n->tun_ifindex, err) < 0 ||
 	    net_setup_rules(cfg, n->ledger, log, err) < 0 || net_open_channel(n, start, err) < 0)
 		goto fail;

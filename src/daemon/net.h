@@ -13,6 +13,7 @@
 /* What net made for node before the fork. */
 struct net_start {
 	struct tun tun;
+	uint32_t tun_mtu;
 	int control_fd; /* listening */
 	int channel_fd; /* node's end */
 };

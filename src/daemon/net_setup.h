@@ -17,6 +17,8 @@
 int net_setup_tun(const struct config *cfg, struct rtnl *rtnl, struct ledger *ledger,
 		  struct tun *tun, unsigned *ifindex, struct err *err)
     __attribute__((warn_unused_result));
+/* What the device begins with. */
+uint32_t net_setup_first_mtu(const struct config *cfg);
 /* Its MTU, and the largest frame that goes out in one send. */
 int net_setup_tun_mtu(const struct config *cfg, struct rtnl *rtnl, unsigned ifindex, uint32_t mtu)
     __attribute__((warn_unused_result));

@@ -481,7 +481,7 @@ int node_main(struct config *cfg, struct net_start *start, const struct log *log
 	n->log = &n->own_log;
 	n->role = cfg->role == ROLE_TERMINAL ? &role_terminal : &role_home;
 	n->start_us = clock_now_us();
-	n->tun_mtu = cfg->mtu;
+	n->tun_mtu = start->tun_mtu;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* net tells us when to stop */
 	signal(SIGHUP, SIG_IGN);
