@@ -182,6 +182,7 @@ json_t *status_node(struct node *n)
 	    "active", active, "home_agents", agents, "crypto", fwd_library(n->fwd));
 	json_object_set_new(o, "tun",
 			    json_pack("{s:s,s:i}", "name", n->cfg->tun, "mtu", (int)n->tun_mtu));
+	json_object_set_new(o, "workers", json_integer(fwd_worker_count(n->fwd)));
 	n->role->status(n, o);
 	return o;
 }
