@@ -39,10 +39,9 @@
 
 uint32_t net_setup_first_mtu(const struct config *cfg)
 {
-	if (cfg->role == ROLE_HOME_SERVER)
-		return cfg->mtu - NET_OVERHEAD_USUAL;
-	return cfg->mtu > NET_MTU_LEAST + NET_OVERHEAD_MAX ? cfg->mtu - NET_OVERHEAD_MAX
-							   : NET_MTU_LEAST;
+	uint32_t overhead = cfg->role == ROLE_HOME_SERVER ? NET_OVERHEAD_USUAL : NET_OVERHEAD_MAX;
+	/* A device with less has no IPv6 (RFC 8200 5). */
+	return cfg->mtu > NET_MTU_LEAST + overhead ? cfg->mtu - overhead : NET_MTU_LEAST;
 }
 
 /* A frame is cut into packets of which so many fit into one send; one more would be a send of its

@@ -199,9 +199,11 @@ def rewritten(v: View, tos: int, ttl: int) -> bytes:
 def clamped(packet: bytes, l4: int, mtu: int) -> bytes:
     """RFC 9293 3.7.1: a SYN's MSS lowered to what fits, its checksum changed by as much."""
     room = mtu - (40 if packet[0] >> 4 == 4 else 60)
-    end = min(len(packet), l4 + (packet[l4 + 12] >> 4) * 4)
+    end = l4 + (packet[l4 + 12] >> 4) * 4
     at = l4 + 20
     out = bytearray(packet)
+    if end > len(packet):  # no header to change anything in
+        return packet
     while at < end and packet[at] != 0:
         if packet[at] == 1:
             at += 1
@@ -397,7 +399,7 @@ class Traffic:
                   options=rng.choice(TCP_OPTIONS))
         room = self.mtu - len(tcp.packet(ip, b""))
         size = min(room, rng.choice((1, 2, 3, 100, 536, 999, 1200, room, room)))
-        counting, rate = self.chance(0.7), rng.choice((0, 0, 0.05, 0.2))
+        counting, rate = self.chance(0.7), rng.choice((0, 0.05, 0.1, 0.3))
         out: list[bytes] = []
         for _ in range(rng.choice((2, 3, 10, 20, 50)) if size < 900 else rng.randrange(2, 46)):
             payload, shift = rng.randbytes(size), size
@@ -424,7 +426,7 @@ class Traffic:
         one before it."""
         rng, now, shift = self.rng, dataclasses.replace(tcp), len(payload)
         room = self.mtu - len(tcp.packet(ip, b""))
-        kind = rng.randrange(22)
+        kind = rng.choice((0, 0, 0, *range(23)))
         if kind == 0:
             now.flags |= rng.choice((PSH, FIN, SYN, RST, URG, ECE, CWR, AE, PSH | FIN, ECE | CWR))
         elif kind == 1:
@@ -489,7 +491,7 @@ class Traffic:
         ip, udp = self.ip(ident=rng.choice((0, rng.randrange(1 << 16), 0xfff8))), Udp(self.port(), 5000)
         room = self.mtu - len(udp.packet(ip, b""))
         size = min(room, rng.choice((1, 2, 3, 64, 100, 536, 999, 1200, room, room)))
-        counting, rate = self.chance(0.7), rng.choice((0, 0, 0.05, 0.2))
+        counting, rate = self.chance(0.7), rng.choice((0, 0.05, 0.1, 0.3))
         out: list[bytes] = []
         for _ in range(rng.choice((2, 3, 10, 20, 50)) if size < 900 else rng.randrange(2, 46)):
             if self.chance(rate):
@@ -758,7 +760,10 @@ class Frames(Traffic):
         if self.chance(0.2):
             return Frame.of(ip, l4, rng.randbytes(rng.randrange(room + 1)), 0)
         most = min(60 * size, 65000 - (self.mtu - room))
-        return Frame.of(ip, l4, rng.randbytes(rng.randrange(size + 1, max(size + 2, most))), size)
+        payload = rng.randbytes(rng.randrange(size + 1, max(size + 2, most)))
+        if isinstance(l4, Udp) and size % 2 == 0 and self.chance(0.3):  # 0 would mean no checksum
+            payload = summing_to_zero(ip, l4, payload[:size]) + payload[size:]
+        return Frame.of(ip, l4, payload, size)
 
     def frames(self, most: int) -> list[Frame]:
         out: list[Frame] = []
