@@ -220,7 +220,7 @@ static void find_sas(struct fwd_worker *w)
 {
 	struct fwd_in *in = &w->in;
 	struct in_packet *packets = in->packets;
-	for (unsigned i = 1; i < in->taken; i++)
+	for (unsigned i = 0; i < in->taken; i++)
 		if (!packets[i].same)
 			sadb_prefetch_sa(w->cfg->sadb, packets[i].spi);
 	for (unsigned i = 0; i < in->taken; i++) {
