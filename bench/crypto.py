@@ -11,19 +11,7 @@
 
     sudo ./run bench crypto [--json FILE] [--rounds N] [--ms N] [--keys N] [--only NAME]
 """
-import os
-import sys
-from pathlib import Path
-
-PROGRAM = Path(__file__).resolve().parents[1] / "build/bench/crypto"
-
-
-def main():
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    os.execv(PROGRAM, [str(PROGRAM), *sys.argv[1:]])
-
+from lab import become
 
 if __name__ == "__main__":
-    main()
+    become("crypto", __doc__)

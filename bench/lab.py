@@ -19,6 +19,15 @@ WIRE = "sj-b0"                  # the outer interface of both
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+def become(program, doc):
+    """The benchmark is a program of ours in C: it takes the options, its documentation is here."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(doc)
+        return
+    path = ROOT / "build/bench" / program
+    os.execv(path, [str(path), *sys.argv[1:]])
+
+
 def sh(*args, check=True, **kw):
     done = subprocess.run(args, text=True, capture_output=True, **kw)
     if check and done.returncode:

@@ -14,19 +14,7 @@ the daemon's own functions into one process without a network (bench/scale.c).
 
     sudo ./run bench scale [--json FILE] [--connections N] [--runs N] [--packets N] [--changes N]
 """
-import os
-import sys
-from pathlib import Path
-
-PROGRAM = Path(__file__).resolve().parents[1] / "build/bench/scale"
-
-
-def main():
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    os.execv(PROGRAM, [str(PROGRAM), *sys.argv[1:]])
-
+from lab import become
 
 if __name__ == "__main__":
-    main()
+    become("scale", __doc__)

@@ -236,4 +236,16 @@ bool config_peer_keep(struct config_peer **old, struct config_peer **fresh, usec
 /* What cannot be changed by a reload (role, tun, control, mark, ...): NULL or its name. */
 const char *config_fixed_difference(const struct config *a, const struct config *b);
 
+/* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
+ * up: for a connection that is not known yet. */
+#define CONFIG_OVERHEAD_MAX 128
+
+/* Of the TUN device, where packets grow by `overhead`.  With less it would have no IPv6 (RFC 8200
+ * 5). */
+static inline uint32_t config_inner_mtu(const struct config *cfg, uint32_t overhead)
+{
+	enum { LEAST = 1280 };
+	return cfg->mtu > LEAST + overhead ? cfg->mtu - overhead : LEAST;
+}
+
 #endif

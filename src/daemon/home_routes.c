@@ -18,9 +18,6 @@
 #include "crypto/mac.h"
 #include "sadb/rtable.h"
 
-#define IP6_MTU_LEAST 1280
-#define OVERHEAD_MOST 128 /* as a terminal takes it at first (daemon/net_setup.c) */
-
 #define RANGE_PREFIXES_MAX 254
 
 struct published {
@@ -225,8 +222,7 @@ static bool publish_prefix(struct home_routes *r, const struct prefix *prefix,
 static void tun_follow(struct home_routes *r, uint32_t inner_mtu)
 {
 	struct node *n = r->n;
-	uint32_t least = n->cfg->mtu > IP6_MTU_LEAST + OVERHEAD_MOST ? n->cfg->mtu - OVERHEAD_MOST
-								     : IP6_MTU_LEAST;
+	uint32_t least = config_inner_mtu(n->cfg, CONFIG_OVERHEAD_MAX);
 	uint32_t mtu = inner_mtu < least ? least : inner_mtu;
 	if (inner_mtu == 0 || mtu >= n->tun_mtu)
 		return;

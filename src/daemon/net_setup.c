@@ -24,10 +24,6 @@
 #include "platform/tun.h"
 #include "wire/ip.h"
 
-/* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
- * up: a terminal's inner MTU until it knows its connections. */
-#define NET_OVERHEAD_MAX 128
-#define NET_MTU_LEAST	 1280
 /* What AES-GCM in UDP over IPv4 adds: a home server's until it has a narrower connection. */
 #define NET_OVERHEAD_USUAL 62
 /* What the kernel keeps free of a frame for headers of all layers (MAX_TCP_HEADER). */
@@ -39,9 +35,8 @@
 
 uint32_t net_setup_first_mtu(const struct config *cfg)
 {
-	uint32_t overhead = cfg->role == ROLE_HOME_SERVER ? NET_OVERHEAD_USUAL : NET_OVERHEAD_MAX;
-	/* A device with less has no IPv6 (RFC 8200 5). */
-	return cfg->mtu > NET_MTU_LEAST + overhead ? cfg->mtu - overhead : NET_MTU_LEAST;
+	return config_inner_mtu(cfg, cfg->role == ROLE_HOME_SERVER ? NET_OVERHEAD_USUAL
+								   : CONFIG_OVERHEAD_MAX);
 }
 
 /* A frame is cut into packets of which so many fit into one send; one more would be a send of its

@@ -57,7 +57,7 @@ static inline uint64_t space_hello_number(uint32_t epoch)
 	return (uint64_t)epoch << 32 | epoch;
 }
 
-/* Numbers from 1, no epoch, a new window (replay_new). */
+/* Numbers from 1, no epoch, a new window (replay_init). */
 void space_init(struct space *s, uint32_t replay_packets);
 /* Frees the window; no SA borrows the space any more. */
 void space_clear(struct space *s);
