@@ -198,9 +198,12 @@ static void event_handle(struct node *n, const struct fwd_event *e)
 		n->role->moved(n, &a);
 		break;
 	case FWD_EV_SOFT_LIFETIME:
-		event_soft_lifetime(n, a.conn, e);
+		if (!conn_sa_drains(a.conn, e->sa))
+			event_soft_lifetime(n, a.conn, e);
 		break;
 	case FWD_EV_HARD_LIFETIME:
+		if (conn_sa_drains(a.conn, e->sa))
+			break;
 		log_error(n->log, "node: lifetime spent connection=%s spi=0x%08" PRIx32,
 			  a.conn->name, e->spi);
 		conn_end(n, a.conn);
@@ -243,6 +246,7 @@ static void sweep_conn(struct node *n, struct conn *c, usec_t now)
 	} else if (c->mtu_told_us && now - c->mtu_told_us > MTU_FORGET_US) {
 		conn_path_mtu(n, c, node_link_mtu(n, c), 0);
 	}
+	node_conn_sweep(n, c, now);
 	n->role->sweep(n, c, now);
 }
 

@@ -223,6 +223,14 @@ struct conn *node_conn_new(struct node *n, const struct node_made *made, struct 
 	return NULL;
 }
 
+static bool is_published(const struct node *n, uint32_t spi_in)
+{
+	rcu_read_lock();
+	bool found = sadb_find(n->sadb, spi_in) != NULL;
+	rcu_read_unlock();
+	return found;
+}
+
 int node_conn_rekey(struct node *n, struct conn *c, const struct node_made *made, struct err *err)
 {
 	struct sa *in = NULL, *out = NULL;
@@ -232,16 +240,8 @@ int node_conn_rekey(struct node *n, struct conn *c, const struct node_made *made
 	if (made_pair(made, c, &in, &out, err) < 0)
 		return -1;
 	/* Into the table first: it gives the SA its path and what it is allowed. */
-	if (conn_add_pair(n->table, c, in, out) < 0)
-		goto fail;
-	if (sadb_add(n->sadb, in) == 0)
-		return 0;
-	struct conn_pair *p = conn_take_pair(n->table, c, in->spi);
-	if (p)
-		conn_pair_retire(n->table, p);
-	return err_set(err, "connection %s: SPI 0x%08" PRIx32 " is taken", c->name,
-		       made->up->spi_in);
-fail:
+	if (!is_published(n, in->spi) && conn_add_pair(n->table, c, in, out) == 0)
+		return sadb_add(n->sadb, in);
 	sa_free(in);
 	sa_free(out);
 	return err_set(err, "connection %s: SPI 0x%08" PRIx32 " is taken", c->name,
@@ -256,15 +256,23 @@ void node_conn_use(struct node *n, struct conn *c, uint32_t spi_in)
 
 bool node_conn_drop(struct node *n, struct conn *c, uint32_t spi_in)
 {
-	struct sa *out = c->out;
-	struct conn_pair *p = conn_take_pair(n->table, c, spi_in);
-	if (!p)
+	const struct sa *out = c->out;
+	usec_t now = clock_now_us();
+	if (!conn_drain_pair(c, spi_in, now))
 		return false;
-	sadb_remove(n->sadb, p->in);
 	if (c->out != out)
 		n->role->out_changed(n, c);
-	conn_pair_retire(n->table, p);
+	node_conn_sweep(n, c, now);
 	return true;
+}
+
+void node_conn_sweep(struct node *n, struct conn *c, usec_t now_us)
+{
+	struct conn_pair *p;
+	while ((p = conn_take_drained(n->table, c, now_us))) {
+		sadb_remove(n->sadb, p->in);
+		conn_pair_retire(n->table, p);
+	}
 }
 
 void node_conn_remove(struct node *n, struct conn *c)

@@ -123,9 +123,11 @@ int node_conn_rekey(struct node *n, struct conn *c, const struct node_made *made
     __attribute__((warn_unused_result));
 /* Packets go out on the pair with this inbound SPI from now (role->out_changed). */
 void node_conn_use(struct node *n, struct conn *c, uint32_t spi_in);
-/* The pair with this inbound SPI goes.  False when it is the connection's last one, or none of its
- * own: the connection is as it was. */
+/* The pair with this inbound SPI drains, and goes then (conn_drain_pair).  False when it is the
+ * connection's last one, or none of its own: the connection is as it was. */
 bool node_conn_drop(struct node *n, struct conn *c, uint32_t spi_in);
+/* Ends the pairs that have drained. */
+void node_conn_sweep(struct node *n, struct conn *c, usec_t now_us);
 /* Publishes where the connection's packets go and whence they are expected (local, remote swap
  * ends for `in`).  NULL: nowhere. */
 void node_conn_set_path(struct conn *c, const struct path *path);

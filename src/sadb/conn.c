@@ -156,6 +156,7 @@ static struct conn_pair *pair_put(struct conn_table *t, struct conn *c, struct s
 	p->in = in;
 	p->out = out;
 	p->conn = c;
+	p->drained_us = USEC_NEVER;
 	p->next = c->pairs;
 	c->pairs = p;
 	if (in)
@@ -434,21 +435,55 @@ static void add_traffic(struct conn_traffic *sum, const struct sa *sa)
 	sum->bytes += atomic_load_explicit(&sa->bytes, memory_order_relaxed);
 }
 
-struct conn_pair *conn_take_pair(struct conn_table *t, struct conn *c, uint32_t spi_in)
+static struct conn_pair *latest_in_use(const struct conn *c)
+{
+	struct conn_pair *p = c->pairs;
+	while (p && p->drained_us != USEC_NEVER)
+		p = p->next;
+	return p;
+}
+
+bool conn_sa_drains(const struct conn *c, const struct sa *sa)
+{
+	for (const struct conn_pair *p = c->draining ? c->pairs : NULL; p; p = p->next)
+		if (p->in == sa || p->out == sa)
+			return p->drained_us != USEC_NEVER;
+	return false;
+}
+
+bool conn_drain_pair(struct conn *c, uint32_t spi_in, usec_t now_us)
 {
 	struct conn_pair *p = pair_of(c, spi_in);
-	if (!p || (p == c->pairs && !p->next))
-		return NULL;
-	pair_unlink(t, p);
+	if (!p || p->drained_us != USEC_NEVER)
+		return false;
+	p->drained_us = now_us + CONN_DRAIN_US;
+	const struct conn_pair *latest = latest_in_use(c);
+	if (!latest) {
+		p->drained_us = USEC_NEVER;
+		return false;
+	}
 	if (c->in == p->in)
-		c->in = c->pairs->in;
+		c->in = latest->in;
 	if (c->out == p->out)
-		use_out(c, c->pairs->out);
+		use_out(c, latest->out);
+	c->draining++;
+	return true;
+}
+
+struct conn_pair *conn_take_drained(struct conn_table *t, struct conn *c, usec_t now_us)
+{
+	struct conn_pair *first = c->draining ? c->pairs : NULL;
+	for (struct conn_pair *p = first; p; p = p->next)
+		first = p->drained_us < first->drained_us ? p : first;
+	if (!first || (first->drained_us > now_us && c->draining <= CONN_DRAINING_MAX))
+		return NULL;
+	pair_unlink(t, first);
+	c->draining--;
 	if (!c->before)
 		c->before = mem_zalloc(2 * sizeof(*c->before));
-	add_traffic(&c->before[0], p->in);
-	add_traffic(&c->before[1], p->out);
-	return p;
+	add_traffic(&c->before[0], first->in);
+	add_traffic(&c->before[1], first->out);
+	return first;
 }
 
 void conn_set_active(struct conn *c, bool on)

@@ -38,12 +38,16 @@ static inline bool network_known(const struct network *n)
 
 /*
  * The two SAs of one setup.  A connection has one pair, and more while it is rekeyed: what comes on
- * any of them is the connection's; what it sends takes one of them.
+ * any of them is the connection's; what it sends takes one of them.  A pair that was replaced
+ * drains: a packet is easily overtaken by the message that deletes its SA.
  */
+#define CONN_DRAIN_US	  (5 * (usec_t)USEC_PER_SEC)
+#define CONN_DRAINING_MAX 4 /* of a connection; above it the one that ends first goes at once */
 struct conn_pair {
 	struct sa *in, *out; /* owned */
 	struct conn *conn;
 	struct conn_pair *next; /* the one made before it */
+	usec_t drained_us;	/* USEC_NEVER, or it drains: until then */
 };
 
 struct conn_traffic {
@@ -59,7 +63,8 @@ struct conn {
 	unsigned ifindex;
 	struct network network;
 	bool udp;
-	bool behind_nat; /* learned: the care-of address is not the one configured */
+	bool behind_nat;  /* learned: the care-of address is not the one configured */
+	uint8_t draining; /* pairs */
 	enum conn_state state;
 	struct sa *in;		     /* of the latest pair */
 	struct sa *out;		     /* of the pair in use */
@@ -120,11 +125,16 @@ int conn_add_pair(struct conn_table *t, struct conn *c, struct sa *in, struct sa
 /* c->out becomes that of the pair with this inbound SPI.  True when it is another one now: active
  * sets name the old one. */
 bool conn_use_pair(struct conn *c, uint32_t spi_in);
-/* Takes the pair out of the connection; c->in and c->out are of the latest others.  NULL: there is
- * none with this inbound SPI, or it is the last one (then the connection goes).  When nothing
- * names its SAs any more: conn_pair_retire. */
-struct conn_pair *conn_take_pair(struct conn_table *t, struct conn *c, uint32_t spi_in)
+/* Nothing is sent on the pair any more, and it is neither c->in nor c->out, which are of the latest
+ * others; what comes on it is still taken.  false: there is none with this inbound SPI, it drains
+ * already, or it is the last one (then the connection goes). */
+bool conn_drain_pair(struct conn *c, uint32_t spi_in, usec_t now_us)
     __attribute__((warn_unused_result));
+/* Takes out one that has drained by now_us, or is one too many; NULL: none.  When nothing names
+ * its SAs any more: conn_pair_retire. */
+struct conn_pair *conn_take_drained(struct conn_table *t, struct conn *c, usec_t now_us)
+    __attribute__((warn_unused_result));
+bool conn_sa_drains(const struct conn *c, const struct sa *sa);
 void conn_pair_retire(struct conn_table *t, struct conn_pair *pair); /* SAs by retire */
 
 /* The one function that changes a state. */

@@ -27,11 +27,17 @@ struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, ui
 	return p;
 }
 
+void peer_free(struct peer *peer)
+{
+	if (!peer)
+		return;
+	space_clear(&peer->space);
+	lines_free(peer, peer_len(peer->prefix_count));
+}
+
 static void peer_free_rcu(struct rcu_head *head)
 {
-	struct peer *p = caa_container_of(head, struct peer, rcu);
-	space_clear(&p->space);
-	lines_free(p, peer_len(p->prefix_count));
+	peer_free(caa_container_of(head, struct peer, rcu));
 }
 
 void peer_free_later(struct peer *peer)

@@ -112,9 +112,14 @@ struct path *path_new(void)
 	return lines_alloc(sizeof(struct path));
 }
 
+void path_free(struct path *path)
+{
+	lines_free(path, sizeof(*path));
+}
+
 static void path_free_rcu(struct rcu_head *head)
 {
-	lines_free(caa_container_of(head, struct path, rcu), sizeof(struct path));
+	path_free(caa_container_of(head, struct path, rcu));
 }
 
 /* Whoever still looks at the old one does so until its read section ends. */

@@ -94,6 +94,7 @@ struct peer {
 
 /* With a space and a window (of SAs with a space of their own as well), and these prefixes. */
 struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, uint8_t prefix_count);
+void peer_free(struct peer *peer);	 /* nothing looks at it any more; NULL allowed */
 void peer_free_later(struct peer *peer); /* by rcu; NULL allowed */
 
 struct sa {
@@ -189,6 +190,7 @@ void sa_free(struct sa *sa);	   /* at once: never published, or after a grace pe
 void sa_free_later(struct sa *sa); /* by rcu */
 /* All zero: for sa_set_path, which takes it. */
 struct path *path_new(void) __attribute__((returns_nonnull));
+void path_free(struct path *path); /* never published, or after a grace period; NULL allowed */
 /* Replaces sa->path; the old one is freed by rcu.  path is taken; NULL allowed. */
 void sa_set_path(struct sa *sa, struct path *path);
 /* The same for both SAs of a connection: `out` takes it, `in` borrows it and leaves no later. */

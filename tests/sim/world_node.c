@@ -22,7 +22,7 @@ static struct light_sa *light(struct sa *sa)
 static void path_drop(struct sa *sa)
 {
 	if (!sa->path_lent)
-		free(sa->path);
+		path_free(sa->path);
 	sa->path = NULL;
 }
 
@@ -118,8 +118,7 @@ static void op_peer_retire(void *ctx, struct peer *peer)
 	for (const struct conn *c = conn_table_first(n->table); c; c = c->next)
 		if (c->peer == peer)
 			world_fail(n->w, "%s outlives its peer", c->name);
-	space_clear(&peer->space);
-	free(peer);
+	peer_free(peer);
 	n->peers--;
 }
 
@@ -160,11 +159,11 @@ static void op_conn_switch(void *ctx, struct conn *c, uint32_t spi_in)
 static void op_conn_drop(void *ctx, struct conn *c, uint32_t spi_in)
 {
 	struct sim_node *n = ctx;
-	struct conn_pair *p = conn_take_pair(n->table, c, spi_in);
-	if (p)
-		conn_pair_retire(n->table, p);
-	else
+	struct conn_pair *p;
+	if (!conn_drain_pair(c, spi_in, n->w->now_us))
 		world_fail(n->w, "%s has no such pair", c->name);
+	while ((p = conn_take_drained(n->table, c, n->w->now_us)))
+		conn_pair_retire(n->table, p);
 }
 
 static void op_conn_remove(void *ctx, struct conn *c)

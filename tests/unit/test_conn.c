@@ -263,7 +263,14 @@ static void test_rekey(void **state)
 	assert_ptr_equal(c->out, out);
 	assert_true(atomic_load(&out->first_us) == 66 && atomic_load(&out->last_us) == 88);
 
-	struct conn_pair *gone = conn_take_pair(t, c, 0x1000);
+	assert_true(conn_drain_pair(c, 0x1000, 1000));
+	assert_false(conn_drain_pair(c, 0x1000, 1000));
+	assert_true(conn_sa_drains(c, old_in) && conn_sa_drains(c, old_out));
+	assert_false(conn_sa_drains(c, c->in) || conn_sa_drains(c, c->out));
+	/* What is on its way still comes. */
+	assert_ptr_equal(conn_find_spi(t, 0x1000), c);
+	assert_null(conn_take_drained(t, c, 1000 + CONN_DRAIN_US - 1));
+	struct conn_pair *gone = conn_take_drained(t, c, 1000 + CONN_DRAIN_US);
 	assert_non_null(gone);
 	assert_null(conn_find_spi(t, 0x1000));
 	assert_null(conn_find_sa(t, old_out, 0x1001, true));
@@ -271,8 +278,9 @@ static void test_rekey(void **state)
 	conn_pair_retire(t, gone);
 	assert_int_equal(retired_count, 2);
 	assert_int_equal(conn_rx(c).packets, 7); /* not forgotten */
-	assert_null(conn_take_pair(t, c, 0x1000));
-	assert_null(conn_take_pair(t, c, 0x2000)); /* the last: the connection goes */
+	assert_null(conn_take_drained(t, c, USEC_NEVER));
+	assert_false(conn_drain_pair(c, 0x1000, 0));
+	assert_false(conn_drain_pair(c, 0x2000, 0)); /* the last: the connection goes */
 	conn_table_free(t);
 	assert_int_equal(retired_count, 6);
 	rcu_barrier();
@@ -290,15 +298,44 @@ static void test_rekey_given_up(void **state)
 		assert_int_equal(conn_add_pair(t, c, in[i], out[i]), 0);
 	assert_true(conn_use_pair(c, 0x2000));
 	assert_ptr_equal(c->in, in[1]);
-	struct conn_pair *gone = conn_take_pair(t, c, 0x2000);
+	assert_true(conn_drain_pair(c, 0x2000, 0));
 	assert_ptr_equal(c->in, in[1]);
 	assert_ptr_equal(c->out, out[1]);
-	conn_pair_retire(t, gone);
-	gone = conn_take_pair(t, c, 0x2100);
+	/* One drains while another is given up, and a later one is made. */
+	assert_true(conn_drain_pair(c, 0x2100, 1));
 	assert_int_equal(c->in->spi, 0x1000);
 	assert_int_equal(c->out->spi, 0x1001);
-	conn_pair_retire(t, gone);
-	assert_null(conn_take_pair(t, c, 0x1000));
+	assert_false(conn_drain_pair(c, 0x1000, 2));
+	assert_int_equal(c->in->spi, 0x1000);
+	for (usec_t now = CONN_DRAIN_US; now <= CONN_DRAIN_US + 1; now++) {
+		struct conn_pair *gone = conn_take_drained(t, c, now);
+		assert_int_equal(gone->in->spi, now == CONN_DRAIN_US ? 0x2000 : 0x2100);
+		conn_pair_retire(t, gone);
+		assert_null(conn_take_drained(t, c, now));
+	}
+	conn_table_free(t);
+	rcu_barrier();
+}
+
+/* However fast a peer rekeys, there are few SAs. */
+static void test_rekey_often(void **state)
+{
+	(void)state;
+	struct conn_table *t = conn_table_new(NULL, NULL);
+	struct conn *c = must_add(t, "a", 0x1000, "192.0.2.1", "10.0.0.1");
+	for (uint32_t i = 1; i < 20; i++) {
+		struct sa *in = sa_of(0x1000 + i, CRYPT_OPEN);
+		assert_int_equal(conn_add_pair(t, c, in, sa_of(0x2000 + i, CRYPT_SEAL)), 0);
+		assert_true(conn_use_pair(c, in->spi));
+		assert_true(conn_drain_pair(c, in->spi - 1, i));
+		struct conn_pair *gone = conn_take_drained(t, c, i);
+		assert_int_equal(gone != NULL, i > CONN_DRAINING_MAX);
+		if (gone) {
+			assert_int_equal(gone->in->spi, in->spi - 1 - CONN_DRAINING_MAX);
+			conn_pair_retire(t, gone);
+		}
+		assert_null(conn_take_drained(t, c, i));
+	}
 	conn_table_free(t);
 	rcu_barrier();
 }
@@ -539,6 +576,7 @@ int main(void)
 	    cmocka_unit_test(test_rto),
 	    cmocka_unit_test(test_rekey),
 	    cmocka_unit_test(test_rekey_given_up),
+	    cmocka_unit_test(test_rekey_often),
 	    cmocka_unit_test(test_walk),
 	};
 	/* Freeing goes by rcu; this thread holds nothing while it waits. */

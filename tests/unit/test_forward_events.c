@@ -386,7 +386,7 @@ static void test_hello_aside(void **state)
 	assert_false(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, 20, UINT32_MAX, NULL));
 	t->out[0]->configured_keys = false;
 	assert_false(fwd_inject_aside(t->f, t->out[0], IP_PROTO_IPIP, p, 20, EPOCH, NULL));
-	free(via);
+	path_free(via);
 	rig_free(r);
 }
 

@@ -192,6 +192,10 @@ static void test_rekey(void **state)
 	assert_int_equal(rcu_dereference(c->out->path)->sock, 3);
 
 	assert_true(node_conn_drop(&node, c, 0x1001));
+	assert_ptr_equal(published(0x1001), old_in); /* for what is on its way */
+	node_conn_sweep(&node, c, clock_now_us());
+	assert_ptr_equal(published(0x1001), old_in);
+	node_conn_sweep(&node, c, clock_now_us() + CONN_DRAIN_US);
 	assert_null(published(0x1001));
 	assert_int_equal(changes, 1);
 	assert_false(node_conn_drop(&node, c, 0x1001));
