@@ -93,11 +93,6 @@ def wait_spares(world: w.World, count: int) -> None:
     w.wait_for(lambda: len(spares(world)) == count, 10, f"{count} spare connections are there")
 
 
-def wait_ready(world: w.World, name: str) -> None:
-    w.wait_for(lambda: any(c["name"] == name and c["state"] == "ready"
-                           for c in world.daemon("mt").ask("connections")["connections"]), 10, f"{name} is ready")
-
-
 def started(world: w.World, networks: tuple[str, ...] = ("wifi",), **options: Any) -> w.World:
     for network in networks:
         world.plug_and_wait(network)
@@ -156,8 +151,8 @@ def test_start_takes_two_round_trips(world: w.World, how: str, networks: tuple[s
 
 def test_connections_are_there_before_they_are_needed(world: w.World) -> None:
     started(world, ("wifi", "cell", "v6"))
-    wait_ready(world, "cell")
-    wait_ready(world, "v6")
+    world.wait_ready("cell")
+    world.wait_ready("v6")
     wait_spares(world, 2)
     (sa,) = sas(world)
     assert sa["sojourn"] and sa["state"] == "established" and len(sa["children"]) == 5
@@ -221,7 +216,7 @@ def test_move_to_a_network_never_seen(world: w.World, network: str) -> None:
 @pytest.mark.parametrize("network", ["cell", "v6"])
 def test_move_to_a_known_network(world: w.World, network: str) -> None:
     started(world, ("wifi", network))
-    wait_ready(world, network)
+    world.wait_ready(network)
     wait_spares(world, 2)
     world.unplug(network)
     w.wait_for(lambda: world.daemon("mt").connection(network)["state"] == "stale", 5, f"{network} is gone")
@@ -240,7 +235,7 @@ def test_move_to_a_known_network(world: w.World, network: str) -> None:
 
 def test_make_before_break_loses_nothing(world: w.World) -> None:
     started(world, ("wifi", "cell"))
-    wait_ready(world, "cell")
+    world.wait_ready("cell")
     streams = s.Streams(world)
     streams.wait_flow(100)
     start_us = w.monotonic_us()
@@ -268,7 +263,7 @@ def test_without_a_spare_one_is_made(world: w.World) -> None:
 
 def test_the_ike_sa_follows_the_binding(world: w.World) -> None:
     started(world, ("wifi", "cell"))
-    wait_ready(world, "cell")
+    world.wait_ready("cell")
     world.daemon("mt").cli("switch", "cell")
     world.wait_active("cell")
     place = world.daemon("mt").connection("cell")["care_of"]
@@ -302,7 +297,7 @@ def test_coming_home_and_leaving(world: w.World) -> None:
 @pytest.mark.parametrize("what", ["ike", "child", None], ids=["ike", "child", "both"])
 def test_rekeying_loses_nothing(world: w.World, node: str, what: str | None) -> None:
     started(world, ("wifi", "cell"))
-    wait_ready(world, "cell")
+    world.wait_ready("cell")
     wait_spares(world, 2)
     streams = s.Streams(world)
     streams.wait_flow(100)
@@ -496,7 +491,7 @@ def test_keys_are_for_root(world: w.World) -> None:
 def test_reload(world: w.World) -> None:
     """Certificates and secrets in files, spares and order: taken by a reload, nothing is disturbed."""
     started(world, ("wifi", "cell"), ike="cert")
-    wait_ready(world, "cell")
+    world.wait_ready("cell")
     wait_spares(world, 2)
     streams = s.Streams(world)
     streams.wait_flow(100)

@@ -39,10 +39,6 @@ def silence_ms(streams: s.Streams, way: s.Way, since_us: int) -> float:
     return (arrived_us - since_us) / 1000
 
 
-def ready(world: w.World, name: str) -> None:
-    w.wait_for(lambda: world.daemon("mt").connection(name)["state"] == "ready", 10, f"{name} is ready")
-
-
 def moves_since(world: w.World, before: int) -> list[dict]:
     return [m for m in world.daemon("mt").moves() if m["id"] > before]
 
@@ -52,7 +48,7 @@ def moves_since(world: w.World, before: int) -> list[dict]:
 
 def test_switch_loses_nothing(away: w.World) -> None:
     away.plug_and_wait("cell")
-    ready(away, "cell")
+    away.wait_ready("cell")
     streams = s.Streams(away)
     streams.wait_flow(100)
     before = away.daemon("mt").last_move_id()
@@ -92,7 +88,7 @@ def test_same_private_address_in_two_networks(make_world: Callable[..., w.World]
     world.start_sojourn()
     world.wait_active("wifi")
     world.plug_and_wait("cell")
-    ready(world, "cell")
+    world.wait_ready("cell")
     assert world.address("mt", "wlan0") == world.address("mt", "wwan0") == "192.168.1.7"
     streams = s.Streams(world)
     streams.wait_flow(100)
@@ -107,7 +103,7 @@ def test_same_private_address_in_two_networks(make_world: Callable[..., w.World]
 
 def test_packets_leave_by_the_interface_of_their_address(away: w.World) -> None:
     away.plug_and_wait("cell")
-    ready(away, "cell")
+    away.wait_ready("cell")
     streams = s.Streams(away)
     away.daemon("mt").cli("switch", "cell")
     away.wait_active("cell")
@@ -157,7 +153,7 @@ def first_request_lost(world: w.World, network: str) -> float:
 @pytest.mark.parametrize("network", ["cell", "v6"])
 def test_first_request_lost_in_a_known_network(away: w.World, network: str) -> None:
     away.plug_and_wait(network)
-    ready(away, network)
+    away.wait_ready(network)
     assert away.daemon("mt").connection(network)["rtt_ms"] >= w.RTT_MS[network]
     away.unplug(network)
     w.wait_for(lambda: away.daemon("mt").connection(network)["state"] != "ready", 5, f"{network} is gone")
@@ -197,7 +193,7 @@ def test_reply_delayed(away: w.World) -> None:
 
 def test_black_hole_without_a_link_event(away: w.World) -> None:
     away.plug_and_wait("cell")
-    ready(away, "cell")
+    away.wait_ready("cell")
     streams = s.Streams(away)
     streams.wait_flow(100)
     start_us = w.monotonic_us()
@@ -238,7 +234,7 @@ def test_two_terminals_behind_one_nat(make_world: Callable[..., w.World]) -> Non
     alice.wait_flow(100)
     bob.wait_flow(100)
     world.plug_and_wait("cell")
-    ready(world, "cell")
+    world.wait_ready("cell")
     start_us = w.monotonic_us()
     world.daemon("mt").cli("switch", "cell")  # one moves, the other must not notice
     world.wait_active("cell", w.ALICE)
@@ -278,7 +274,7 @@ def test_packets_of_the_connection_before(world: w.World, policy: str) -> None:
     world.plug_and_wait("cell")
     world.start_sojourn(policy=policy)
     world.wait_active("wifi")
-    ready(world, "cell")
+    world.wait_ready("cell")
     streams = s.Streams(world)
     world.daemon("mt").cli("switch", "cell")
     world.wait_active("cell")
@@ -302,7 +298,7 @@ def test_packets_of_the_connection_before(world: w.World, policy: str) -> None:
 def test_reload_keeps_what_did_not_change(away: w.World) -> None:
     import sojourn_config
     away.plug_and_wait("cell")
-    ready(away, "cell")
+    away.wait_ready("cell")
     streams = s.Streams(away)
     streams.wait_flow(100)
     start_us = w.monotonic_us()
@@ -310,7 +306,7 @@ def test_reload_keeps_what_did_not_change(away: w.World) -> None:
     away.options = sojourn_config.write(away, generation={"cell": 1})
     for node in ("hs", "mt"):
         away.daemon(node).cli("reload")
-    ready(away, "cell")  # with its new keys: it was proven again
+    away.wait_ready("cell")  # with its new keys: it was proven again
     settle(streams)
     end_us = w.monotonic_us()
     settle(streams)
@@ -431,7 +427,7 @@ def test_ipv6_home_address(both_families: w.World, network: str) -> None:
     streams = s.Streams(world, ipv6=True)
     streams.wait_flow(100)
     world.plug_and_wait(network)
-    ready(world, network)
+    world.wait_ready(network)
     start_us = w.monotonic_us()
     world.daemon("mt").cli("switch", network)
     world.wait_active(network)
@@ -486,7 +482,7 @@ def test_prefix_behind_the_terminal(world: w.World) -> None:
     assert world.ping("mt", w.HOST_X4, source="10.9.0.1")
     assert world.ping("x", "10.9.0.1")
     world.plug_and_wait("cell")
-    ready(world, "cell")
+    world.wait_ready("cell")
     world.daemon("mt").cli("switch", "cell")
     world.wait_active("cell")
     assert world.ping("x", "10.9.0.1"), "the prefix follows the home address"

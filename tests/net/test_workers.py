@@ -28,7 +28,7 @@ def test_moves_with_several_workers(world: w.World, ike: str) -> None:
         assert world.daemon(node).status()["workers"] == workers
         assert threads(world, node) > workers  # control has one too
     world.plug_and_wait("cell")
-    w.wait_for(lambda: world.daemon("mt").connection("cell")["state"] == "ready", 10, "cell is ready")
+    world.wait_ready("cell")
     streams = s.Streams(world)
     streams.wait_flow(100)
     start_us = w.monotonic_us()

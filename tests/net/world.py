@@ -701,6 +701,12 @@ class World:
                     and all([theirs.get(c) for c in b["connections"]] == [ours[name]] for b in bindings))
         wait_for(agreed, timeout, f"{name} is active on {terminal.node} and the home server")
 
+    def wait_ready(self, name: str, timeout: float = 10) -> None:
+        """Until the terminal has a connection of this name that works and is not active."""
+        wait_for(lambda: any(c["name"] == name and c["state"] == "ready"
+                             for c in self.daemon("mt").ask("connections")["connections"]),
+                 timeout, f"{name} is ready")
+
     def wait_home(self, timeout: float = 10) -> None:
         server, client = self.daemon("hs"), self.daemon("mt")
         wait_for(lambda: client.place() == "home" and
