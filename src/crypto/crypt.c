@@ -95,6 +95,11 @@ void crypt_free(struct crypt *c)
 	lines_free(c, len);
 }
 
+bool crypt_is_long(const struct crypt *c)
+{
+	return sizeof(*c) + c->key_len > LINE_LEN;
+}
+
 uint64_t crypt_id(const struct crypt *c)
 {
 	return c->id;

@@ -35,6 +35,8 @@ struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const u
 /* Wipes; NULL allowed.  Workers that used it forget it first (crypt_worker_forget). */
 void crypt_free(struct crypt *c);
 
+/* It lies in more than one cache line. */
+bool crypt_is_long(const struct crypt *c);
 /* Never that of another, also when this one is gone. */
 uint64_t crypt_id(const struct crypt *c);
 

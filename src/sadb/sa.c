@@ -68,6 +68,7 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->block_len = cfg->encr->block_len;
 	sa->icv_len = cfg->integ ? cfg->integ->icv_len : cfg->encr->icv_len;
 	sa->crypt = crypt;
+	sa->crypt_long = crypt_is_long(crypt);
 	sa->peer = cfg->peer;
 	sa->soft_packets = cfg->soft_packets;
 	sa->hard_packets = cfg->hard_packets;

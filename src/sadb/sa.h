@@ -108,6 +108,7 @@ struct sa {
 	_Atomic bool dead;   /* a hard lifetime ended: drop */
 	_Atomic bool soft_told;
 	bool path_lent;	     /* control: path is another SA's */
+	bool crypt_long;     /* crypt_is_long */
 	struct crypt *crypt; /* owned */
 	struct space *space; /* borrowed: the peer's, or own_space */
 	struct peer *peer;   /* borrowed */
@@ -154,7 +155,8 @@ static inline void sa_prefetch(const struct sa *sa)
 	__builtin_prefetch(sa->space, 1);
 	__builtin_prefetch(sa->path); /* one line; NULL harms nothing */
 	__builtin_prefetch(crypt);
-	__builtin_prefetch(crypt + SA_LINE);
+	if (sa->crypt_long)
+		__builtin_prefetch(crypt + SA_LINE);
 }
 
 /* The same for an inbound one. */
