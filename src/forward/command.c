@@ -159,7 +159,7 @@ static void run_command(struct fwd_worker *w, struct fwd_command *c, usec_t now_
 		break;
 	case FWD_CMD_RESET_WINDOW:
 		fwd_lock(w, &c->space->rx_lock);
-		replay_reset(c->space->replay, c->top, true);
+		replay_reset(&c->space->window, c->top, true);
 		c->space->resets++;
 		fwd_unlock(w, &c->space->rx_lock);
 		break;

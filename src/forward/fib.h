@@ -11,7 +11,7 @@
  *   fib_ask(f, dst, &q)          for each packet: the line of the table for the longest length
  *   fib_ask_active(f, &q)        for each: the active set that it names
  *   a = fib_answer(f, dst, &q)   for each, and sa_prefetch_hot(a->sa[i])
- *   sa_prefetch(a->sa[i])        for each: what hangs on the SA
+ *   sa_prefetch_out(a->sa[i])    for each: what hangs on the SA
  */
 #ifndef FORWARD_FIB_H
 #define FORWARD_FIB_H

@@ -29,7 +29,7 @@ static struct fwd_worker *worker_new(struct fwd *f, unsigned index, struct err *
 	struct crypt_worker *crypt = crypt_worker_new(f->cfg.library, 0, err);
 	if (!crypt)
 		return NULL;
-	struct fwd_worker *w = mem_zalloc(sizeof(*w));
+	struct fwd_worker *w = mem_zalloc_lines(sizeof(*w));
 	w->shared = f;
 	w->cfg = &f->cfg;
 	w->io = f->cfg.io;
@@ -43,7 +43,7 @@ static struct fwd_worker *worker_new(struct fwd *f, unsigned index, struct err *
 	if (f->cfg.ike)
 		ikebox_init(&w->ike);
 	for (int i = 0; i < FWD_FRAMES_MAX; i++)
-		w->frames[i].data = w->buffers[i];
+		w->frames[i].data = w->frame_buffers[i];
 	for (int i = 0; i < FWD_DGRAMS_MAX; i++)
 		w->dgrams[i].data = w->dgram_buffers[i];
 	return w;

@@ -141,6 +141,7 @@ static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t 
 {
 	struct fwd_out *o = &w->out;
 	const struct sa *sa = t->sa;
+	sa_prefetch_key(sa);
 	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
 	size_t body = inner_len + esp_pad_len(inner_len, sa->block_len) + ESP_TRAILER_LEN;
 	size_t len = head + body + sa->icv_len;
@@ -458,7 +459,7 @@ static void find_active(struct fwd_worker *w, unsigned n)
 	}
 	for (unsigned i = 0; wait && i < n; i++)
 		for (unsigned k = 0; l[i].active && k < l[i].active->count; k++)
-			sa_prefetch(l[i].active->sa[k]);
+			sa_prefetch_out(l[i].active->sa[k]);
 }
 
 unsigned fwd_run_tun(struct fwd_worker *w, usec_t now_us)

@@ -18,6 +18,9 @@
 #include "wire/esp.h"
 #include "wire/ip.h"
 
+/* From one buffer to the next: at 64 KiB the packets of a batch would all fall on the same few sets
+ * of the caches, and drive one another out. */
+#define FWD_BUFFER_STEP	 (FWD_BUFFER_LEN + 25 * 64)
 #define FWD_OPS_MAX	 256	/* packets sealed or opened by one call */
 #define FWD_ARENA_LEN	 524288 /* of sealed packets waiting to be sent */
 #define FWD_COMMANDS_MAX 256
@@ -152,8 +155,8 @@ struct fwd_worker {
 	struct fwd_dgram dgrams[FWD_DGRAMS_MAX];
 	struct fwd_out out;
 	struct fwd_in in;
-	uint8_t buffers[FWD_FRAMES_MAX][FWD_BUFFER_LEN]; /* of frames, then of dgrams */
-	uint8_t dgram_buffers[FWD_DGRAMS_MAX][FWD_BUFFER_LEN];
+	uint8_t frame_buffers[FWD_FRAMES_MAX][FWD_BUFFER_STEP];
+	uint8_t dgram_buffers[FWD_DGRAMS_MAX][FWD_BUFFER_STEP];
 };
 
 struct fwd {

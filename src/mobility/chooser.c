@@ -93,7 +93,7 @@ static void move_close(struct mover *m, const char *text, usec_t now_us)
 	if (!m->move)
 		return;
 	const struct candidate *to = m->move_to;
-	const struct replay *window = to && to->conn->peer ? to->conn->peer->space.replay : NULL;
+	const struct replay *window = to && to->conn->peer ? &to->conn->peer->space.window : NULL;
 	if (window && m->move_switched && replay_primed(window)) {
 		uint64_t top = replay_top(window);
 		if (top >= m->move_top && top >> 32 == m->move_top >> 32 && m->move_top)
@@ -174,7 +174,7 @@ static void packets_to(struct mover *m, struct candidate *c, bool started, usec_
 	conn_set_active(c->conn, true);
 	m->ops.activate(m->ops.ctx, &c->conn, 1);
 	if (m->move && !m->move_switched) {
-		const struct replay *window = c->conn->peer ? c->conn->peer->space.replay : NULL;
+		const struct replay *window = c->conn->peer ? &c->conn->peer->space.window : NULL;
 		/* After a start the first numbers answered what we could not read yet. */
 		m->move_top = !started && window && replay_primed(window) ? replay_top(window) : 0;
 		m->move_switched = true;

@@ -4,18 +4,22 @@
  *
  * A ring of bits, one for each number (RFC 6479): moving the window forward clears those of the
  * numbers that become new, and never shifts.  It is as long as the window, rounded up to a power of
- * two; so the word of the newest number may also hold bits of the oldest ones:
+ * two:
  *
  *        floor or top - packets + 1             top
  *   ---------|#####################################|----------->  64-bit numbers
  *    too old          seen or missing                 new
  *
+ * The bits of the top's block are not in the ring but beside the top (`head`), in the cache line
+ * that a packet has anyhow; they go into the ring when the top leaves the block.  So in the ring
+ * that word still has bits of the oldest numbers alone.
+ *
  * Numbers below `floor` are too old whatever the window's length: it is 1 at first (RFC 4303
  * 3.3.3: no packet has number 0) and the new top after a reset, since nothing below that was sent
  * in the numbering that begins there.
  *
- * The bits are made with the first number that is marked: a home server has many windows in which
- * nothing has come yet.
+ * The ring is made with the first number that needs it: a home server has many windows in which
+ * little has come yet.
  *
  * Threads: one writer, the packet thread.  Control reads for display; the fields are relaxed
  * atomics so that such a read is a value of some moment, nothing more.
@@ -24,7 +28,6 @@
 
 #include "base/lines.h"
 
-#define BLOCK_BITS	   64u
 #define REPLAY_PACKETS_MAX (1u << 20)
 
 static inline uint64_t replay_load(const _Atomic uint64_t *v)
@@ -41,9 +44,9 @@ void replay_init(struct replay *r, uint32_t packets)
 {
 	if (packets > REPLAY_PACKETS_MAX)
 		packets = REPLAY_PACKETS_MAX;
-	packets = (packets + BLOCK_BITS - 1) / BLOCK_BITS * BLOCK_BITS;
+	packets = (packets + REPLAY_BLOCK - 1) / REPLAY_BLOCK * REPLAY_BLOCK;
 	uint32_t blocks = 1;
-	while (blocks < packets / BLOCK_BITS)
+	while (blocks < packets / REPLAY_BLOCK)
 		blocks *= 2;
 	*r = (struct replay){.packets = packets, .block_mask = (uint16_t)(blocks - 1)};
 	replay_store(&r->floor, 1);
@@ -57,6 +60,17 @@ static size_t blocks_len(const struct replay *r)
 void replay_clear(struct replay *r)
 {
 	lines_free(atomic_exchange_explicit(&r->blocks, NULL, memory_order_relaxed), blocks_len(r));
+	*r = (struct replay){0};
+}
+
+bool replay_made(const struct replay *r)
+{
+	return replay_load(&r->floor) != 0;
+}
+
+static bool replay_in_head(const struct replay *r, uint64_t seq)
+{
+	return seq / REPLAY_BLOCK == replay_load(&r->top) / REPLAY_BLOCK;
 }
 
 static _Atomic uint64_t *replay_blocks(const struct replay *r)
@@ -64,15 +78,18 @@ static _Atomic uint64_t *replay_blocks(const struct replay *r)
 	return atomic_load_explicit(&r->blocks, memory_order_acquire);
 }
 
+/* The bits of the block that seq, which is in the window, is in. */
 static uint64_t replay_block(const struct replay *r, uint64_t seq)
 {
+	if (replay_in_head(r, seq))
+		return replay_load(&r->head);
 	const _Atomic uint64_t *blocks = replay_blocks(r);
-	return blocks ? replay_load(&blocks[(seq / BLOCK_BITS) & r->block_mask]) : 0;
+	return blocks ? replay_load(&blocks[(seq / REPLAY_BLOCK) & r->block_mask]) : 0;
 }
 
 static uint64_t replay_bit(uint64_t seq)
 {
-	return (uint64_t)1 << (seq % BLOCK_BITS);
+	return (uint64_t)1 << (seq % REPLAY_BLOCK);
 }
 
 static bool replay_bit_is_set(const struct replay *r, uint64_t seq)
@@ -80,15 +97,21 @@ static bool replay_bit_is_set(const struct replay *r, uint64_t seq)
 	return replay_block(r, seq) & replay_bit(seq);
 }
 
-static void replay_bit_set(struct replay *r, uint64_t seq)
+/* The word of seq's block in the ring, which is made now if it is not there. */
+static _Atomic uint64_t *replay_word(struct replay *r, uint64_t seq)
 {
 	_Atomic uint64_t *blocks = replay_blocks(r);
 	if (!blocks) {
 		blocks = lines_alloc(blocks_len(r));
 		atomic_store_explicit(&r->blocks, blocks, memory_order_release);
 	}
-	_Atomic uint64_t *b = &blocks[(seq / BLOCK_BITS) & r->block_mask];
-	replay_store(b, replay_load(b) | replay_bit(seq));
+	return &blocks[(seq / REPLAY_BLOCK) & r->block_mask];
+}
+
+static void replay_bit_set(struct replay *r, uint64_t seq)
+{
+	_Atomic uint64_t *word = replay_in_head(r, seq) ? &r->head : replay_word(r, seq);
+	replay_store(word, replay_load(word) | replay_bit(seq));
 }
 
 /* The oldest number that may still be new. */
@@ -104,6 +127,7 @@ void replay_reset(struct replay *r, uint64_t top, bool seen)
 	_Atomic uint64_t *blocks = replay_blocks(r);
 	for (uint32_t i = 0; blocks && i <= r->block_mask; i++)
 		replay_store(&blocks[i], 0);
+	replay_store(&r->head, 0);
 	replay_store(&r->top, top);
 	replay_store(&r->floor, top ? top : 1);
 	if (seen && r->packets)
@@ -140,7 +164,7 @@ uint64_t replay_infer(const struct replay *r, uint32_t lo)
 enum replay_verdict replay_check(const struct replay *r, uint64_t seq)
 {
 	if (!r->packets)
-		return REPLAY_NEW;
+		return replay_made(r) ? REPLAY_NEW : REPLAY_TOO_OLD;
 	if (seq < replay_bottom(r))
 		return REPLAY_TOO_OLD;
 	if (seq > replay_load(&r->top))
@@ -148,34 +172,21 @@ enum replay_verdict replay_check(const struct replay *r, uint64_t seq)
 	return replay_bit_is_set(r, seq) ? REPLAY_SEEN : REPLAY_NEW;
 }
 
-/* Bits first..last of the block that `seq` is in. */
-static void replay_block_clear(const struct replay *r, _Atomic uint64_t *blocks, uint64_t seq,
-			       unsigned first, unsigned last)
+/* The top goes on to the number seq of a later block. */
+static void replay_leave_block(struct replay *r, uint64_t seq)
 {
-	_Atomic uint64_t *b = &blocks[(seq / BLOCK_BITS) & r->block_mask];
-	uint64_t gone = UINT64_MAX << first & UINT64_MAX >> (BLOCK_BITS - 1 - last);
-	replay_store(b, replay_load(b) & ~gone);
-}
-
-/* Clears the bits of the numbers behind the top up to seq, which becomes the top. */
-static void replay_advance(struct replay *r, uint64_t seq)
-{
-	uint64_t from = replay_load(&r->top) + 1;
-	_Atomic uint64_t *blocks = replay_blocks(r);
-	/* Once round is enough. */
-	uint64_t ring = ((uint64_t)r->block_mask + 1) * BLOCK_BITS;
-	if (seq - from >= ring)
-		from = seq - ring + 1;
-	while (blocks && from <= seq) {
-		uint64_t last = from | (BLOCK_BITS - 1);
-		if (last > seq)
-			last = seq;
-		replay_block_clear(r, blocks, from, from % BLOCK_BITS, last % BLOCK_BITS);
-		if (last == UINT64_MAX)
-			break;
-		from = last + 1;
-	}
-	replay_store(&r->top, seq);
+	uint64_t top = replay_load(&r->top), head = replay_load(&r->head);
+	uint64_t ring = (uint64_t)r->block_mask + 1;
+	uint64_t old = top / REPLAY_BLOCK, fresh = seq / REPLAY_BLOCK;
+	/* What the ring has in the place of the old block is below the window from here on. */
+	if (head || replay_blocks(r))
+		replay_store(replay_word(r, top), head);
+	/* Nothing of the blocks in between was seen.  Where the ring has the fresh block's place,
+	 * it has the oldest block: left alone, unless it was passed as well. */
+	uint64_t passed = fresh - old > ring ? fresh - ring : old + 1;
+	for (; replay_blocks(r) && passed < fresh; passed++)
+		replay_store(replay_word(r, passed * REPLAY_BLOCK), 0);
+	replay_store(&r->head, 0);
 }
 
 enum replay_verdict replay_mark(struct replay *r, uint64_t seq)
@@ -183,8 +194,11 @@ enum replay_verdict replay_mark(struct replay *r, uint64_t seq)
 	enum replay_verdict v = replay_check(r, seq);
 	if (v != REPLAY_NEW)
 		return v;
-	if (seq > replay_load(&r->top))
-		replay_advance(r, seq);
+	if (seq > replay_load(&r->top)) {
+		if (r->packets && !replay_in_head(r, seq))
+			replay_leave_block(r, seq);
+		replay_store(&r->top, seq);
+	}
 	if (r->packets)
 		replay_bit_set(r, seq);
 	atomic_store_explicit(&r->primed, true, memory_order_relaxed);
@@ -207,11 +221,11 @@ uint64_t replay_missing(const struct replay *r, uint64_t from, uint64_t to)
 		to = top;
 	uint64_t missing = 0;
 	while (from <= to) {
-		uint64_t last = from | (BLOCK_BITS - 1);
+		uint64_t last = from | (REPLAY_BLOCK - 1);
 		if (last > to)
 			last = to;
-		uint64_t mask = UINT64_MAX << (from % BLOCK_BITS);
-		mask &= UINT64_MAX >> (BLOCK_BITS - 1 - last % BLOCK_BITS);
+		uint64_t mask = UINT64_MAX << (from % REPLAY_BLOCK);
+		mask &= UINT64_MAX >> (REPLAY_BLOCK - 1 - last % REPLAY_BLOCK);
 		uint64_t seen = replay_block(r, from);
 		missing += (uint64_t)__builtin_popcountll(mask & ~seen);
 		if (last == UINT64_MAX)

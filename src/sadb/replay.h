@@ -13,12 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Half a cache line, so that it lies in one with its sequence space (sadb/sa.h); the bits are apart
- * and are made with the first number that is marked.  Fields are replay.c's. */
+#define REPLAY_BLOCK 64u /* bits */
+
+/* In one cache line with its sequence space (sadb/sa.h), with the bits of the newest numbers: what
+ * comes in order needs no more.  Fields are replay.c's. */
 struct replay {
 	_Atomic uint64_t top;
 	_Atomic uint64_t floor;
-	_Atomic(_Atomic uint64_t *) blocks; /* owned; NULL: nothing was marked yet */
+	_Atomic uint64_t head;		    /* bits of the top's block */
+	_Atomic(_Atomic uint64_t *) blocks; /* owned; of the others; NULL: none was marked yet */
 	uint32_t packets;		    /* a multiple of 64; 0: no anti-replay */
 	uint16_t block_mask;		    /* number of blocks (a power of two) - 1 */
 	_Atomic bool primed;
@@ -30,7 +33,8 @@ enum replay_verdict { REPLAY_NEW, REPLAY_SEEN, REPLAY_TOO_OLD };
  * everything, numbers are not remembered, the high half is taken as that of the top).
  * At most 2^20. */
 void replay_init(struct replay *r, uint32_t packets);
-void replay_clear(struct replay *r); /* frees the bits */
+void replay_clear(struct replay *r); /* frees the bits; it is not made any more */
+bool replay_made(const struct replay *r);
 
 /* The window forgets everything and its top becomes `top`, which counts as not seen unless
  * `seen`.  Numbers below it are too old: nothing below was sent in the numbering that begins. */
@@ -46,12 +50,13 @@ enum replay_verdict replay_check(const struct replay *r, uint64_t seq);
 enum replay_verdict replay_mark(struct replay *r, uint64_t seq);
 
 uint64_t replay_top(const struct replay *r);
-/* The bits of a number with these low 32 bits are fetched ahead. */
+/* The bits of a number with these low 32 bits are fetched ahead, if they are not at hand. */
 static inline void replay_prefetch(const struct replay *r, uint32_t lo)
 {
+	uint32_t top = (uint32_t)atomic_load_explicit(&r->top, memory_order_relaxed);
 	const _Atomic uint64_t *blocks = atomic_load_explicit(&r->blocks, memory_order_relaxed);
-	if (blocks)
-		__builtin_prefetch((const void *)&blocks[lo / 64 & r->block_mask], 1);
+	if (blocks && lo / REPLAY_BLOCK != top / REPLAY_BLOCK)
+		__builtin_prefetch((const void *)&blocks[lo / REPLAY_BLOCK & r->block_mask], 1);
 }
 
 /* Numbers from..to (inclusive) that have not been seen, of those still in the window. */

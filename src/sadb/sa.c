@@ -27,7 +27,7 @@ static int sa_check(const struct sa_config *cfg, enum crypt_direction direction,
 	if (!cfg->peer)
 		return err_set(err, "SPI 0x%08x: an SA with ESN needs a peer whose space it shares",
 			       cfg->spi);
-	if (direction == CRYPT_OPEN && !cfg->peer->space.replay)
+	if (direction == CRYPT_OPEN && !replay_made(&cfg->peer->space.window))
 		return err_set(err, "SPI 0x%08x: the peer's space has no replay window", cfg->spi);
 	return 0;
 }

@@ -35,14 +35,13 @@
 /* A sequence space: what we sent, what we received.  Borrowed by SAs; does not move. */
 struct space {
 	_Atomic uint64_t next; /* [packet] the number the next packet gets */
-	struct replay *replay; /* [packet] the window below; NULL: none (not initialised) */
 	/* Of several packet threads one has the first to draw numbers, and to count on SAs of the
 	 * space that send; and the second to look at and mark the window, and to change SAs that
 	 * receive.  Taken for a batch, not for each packet. */
 	struct spin tx_lock, rx_lock;
 	_Atomic uint32_t rx_epoch; /* high half announced by the sender's last hello; 0 none */
 	uint32_t resets;	   /* [packet] how often the window was reset */
-	struct replay window;
+	struct replay window;	   /* [packet] */
 };
 
 /*
@@ -140,36 +139,53 @@ struct sa {
 	struct space own_space;
 };
 
-/* --- fetched ahead for a batch (sadb/sadb.h says how); none is needed for a right answer */
+/* --- fetched ahead for a batch (sadb/sadb.h says how); none is needed for a right answer
+ *
+ * What is needed for sealing or opening a packet comes while others are sealed or opened, so that
+ * memory works meanwhile. */
 
+/* The lines of its own. */
 static inline void sa_prefetch_hot(const struct sa *sa)
 {
 	__builtin_prefetch(sa, 1);
 	__builtin_prefetch((const char *)sa + SA_LINE, 1);
 }
 
-/* What hangs on it, when its own lines have come. */
-static inline void sa_prefetch(const struct sa *sa)
+static inline void sa_prefetch_key(const struct sa *sa)
 {
 	const char *crypt = (const char *)sa->crypt;
-	__builtin_prefetch(sa->space, 1);
-	__builtin_prefetch(sa->path); /* one line; NULL harms nothing */
 	__builtin_prefetch(crypt);
 	if (sa->crypt_long)
 		__builtin_prefetch(crypt + SA_LINE);
 }
 
-/* The same for an inbound one. */
+/* Outbound, when its own lines have come: what its numbers and its place are in. */
+static inline void sa_prefetch_out(const struct sa *sa)
+{
+	__builtin_prefetch(sa->space, 1);
+	__builtin_prefetch(sa->path); /* one line; NULL harms nothing */
+}
+
+/* Inbound: for the SPI; */
+static inline void sa_prefetch_first(const struct sa *sa)
+{
+	__builtin_prefetch(sa);
+}
+
+/* when that has come, for the number, for opening and what follows; */
 static inline void sa_prefetch_in(const struct sa *sa)
 {
-	sa_prefetch(sa);
+	__builtin_prefetch(sa->space, 1);
+	sa_prefetch_key(sa);
+	__builtin_prefetch((const char *)sa + SA_LINE, 1);
+	__builtin_prefetch(sa->path);
 	__builtin_prefetch(&sa->peer->prefixes); /* and the first of them, mostly */
 }
 
-/* The bits of the window, when its space has come. */
+/* when that has come, the bits of the window. */
 static inline void sa_prefetch_window(const struct sa *sa, uint32_t seq_lo)
 {
-	replay_prefetch(sa->space->replay, seq_lo);
+	replay_prefetch(&sa->space->window, seq_lo);
 }
 
 struct sa_config {

@@ -78,5 +78,5 @@ void sadb_prefetch_sa(const struct sadb *db, uint32_t spi)
 {
 	const void *sa = rtable_peek(&db->table, sadb_hash(db, spi));
 	if (sa)
-		sa_prefetch_hot(sa);
+		sa_prefetch_first(sa);
 }

@@ -3,11 +3,12 @@
  * The SADB: inbound SAs by SPI (RFC 4301 4.4.2), looked up by the packet thread under RCU.
  *
  * With very many SAs a lookup waits for memory two or three times in a row.  For a batch of packets
- * these waits are spent together, in steps that each go over the whole batch:
+ * these waits are spent together, in steps that each go over a part of the batch:
  *
  *   sadb_prefetch(db, spi)       for each packet: the line of the table
  *   sadb_prefetch_sa(db, spi)    for each: what that line says
- *   sa = sadb_find(db, spi)      for each, then sa_prefetch(sa) (sadb/sa.h): what hangs on the SA
+ *   sa = sadb_find(db, spi)      for each, then sa_prefetch_in(sa) (sadb/sa.h): what hangs
+ *                                on the SA
  *
  * None of them is needed for a right answer.
  */

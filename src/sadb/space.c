@@ -14,13 +14,11 @@ void space_init(struct space *s, uint32_t replay_packets)
 	atomic_store(&s->rx_epoch, 0);
 	s->resets = 0;
 	replay_init(&s->window, replay_packets);
-	s->replay = &s->window;
 }
 
 void space_clear(struct space *s)
 {
 	replay_clear(&s->window);
-	s->replay = NULL;
 }
 
 void space_begin_epoch(struct space *s, uint32_t epoch)

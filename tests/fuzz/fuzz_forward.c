@@ -208,8 +208,8 @@ static void begin(void)
 {
 	input_count = input_taken = 0;
 	now += 2 * USEC_PER_SEC;
-	replay_reset(peer.space.replay, 0, true);
-	replay_reset(in_plain->space->replay, 0, true);
+	replay_reset(&peer.space.window, 0, true);
+	replay_reset(&in_plain->space->window, 0, true);
 	atomic_store(&peer.space.next, 1);
 	atomic_store(&out[1]->space->next, 1);
 	struct sa *all[] = {in_esn, in_plain, out[0], out[1]};

@@ -71,8 +71,8 @@ static bool authenticate(const struct space *space, const struct packet *p, bool
 {
 	uint32_t lo = (uint32_t)p->number;
 	*hello = false;
-	if (replay_infer(space->replay, lo) == p->number)
-		return replay_check(space->replay, p->number) == REPLAY_NEW;
+	if (replay_infer(&space->window, lo) == p->number)
+		return replay_check(&space->window, p->number) == REPLAY_NEW;
 	*hello = space_hello_number(lo) == p->number;
 	return *hello && (p->kind == PACKET_REQUEST || p->kind == PACKET_REPLY);
 }
@@ -168,7 +168,7 @@ static void on_epoch_accepted(void *ctx, struct conn *conn, uint64_t number)
 {
 	struct sim *s = ctx;
 	(void)conn;
-	replay_reset(s->t.peer.space.replay, number, true);
+	replay_reset(&s->t.peer.space.window, number, true);
 	s->t.epoch_heard = (uint32_t)(number >> 32);
 	sim_say(s, "terminal: epoch of the server %08x", s->t.epoch_heard);
 }
@@ -279,7 +279,7 @@ void terminal_receive(struct sim *s, const struct packet *p)
 	if (!t->mover || !c || !authenticate(&t->peer.space, p, &hello))
 		return;
 	if (!hello) {
-		(void)replay_mark(t->peer.space.replay, p->number);
+		(void)replay_mark(&t->peer.space.window, p->number);
 		atomic_store(&c->in->last_us, s->now_us);
 	}
 	switch (p->kind) {
@@ -383,7 +383,7 @@ static void on_binding(void *ctx, const struct binding *b)
 static void on_server_epoch(void *ctx, struct conn *conn, uint64_t number)
 {
 	struct sim *s = ctx;
-	replay_reset(s->s.peer.space.replay, number, true);
+	replay_reset(&s->s.peer.space.window, number, true);
 	for (int i = 0; i < LINKS; i++)
 		if (s->s.conns[i])
 			atomic_store(&s->s.conns[i]->in->newest, number);
@@ -492,7 +492,7 @@ void server_receive(struct sim *s, const struct packet *p)
 	if (!c || !authenticate(&v->peer.space, p, &hello))
 		return;
 	if (!hello) {
-		(void)replay_mark(v->peer.space.replay, p->number);
+		(void)replay_mark(&v->peer.space.window, p->number);
 		atomic_store(&c->in->last_us, s->now_us);
 		if (p->number > atomic_load(&c->in->newest)) {
 			atomic_store(&c->in->newest, p->number);

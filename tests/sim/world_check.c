@@ -101,7 +101,7 @@ static uint64_t mix_conn(uint64_t digest, const struct conn *c)
 		if (p->out->path)
 			digest = mix_endpoint(digest, &p->out->path->remote);
 	}
-	return mix_number(digest, replay_top(c->peer->space.replay));
+	return mix_number(digest, replay_top(&c->peer->space.window));
 }
 
 /* Beginnings of IKE SAs have no proof yet. */

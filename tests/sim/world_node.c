@@ -423,7 +423,7 @@ void node_receive(struct sim_node *n, struct datagram *d)
 		return;
 	}
 	struct sa *in = sa_in_of(c, d->esp.spi);
-	struct replay *window = in->space->replay;
+	struct replay *window = &in->space->window;
 	uint64_t number = replay_infer(window, d->esp.lo);
 	/* (What comes for an SA that is not there yet was not heard.) */
 	if (d->origin == GENUINE || d->origin == REPEATED)

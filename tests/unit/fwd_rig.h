@@ -271,7 +271,7 @@ static RIG_UNUSED void rig_make_node(struct rig *r, int i)
 	node->prefixes[1] = rig_prefix("fd09::/64");
 	node->peer.prefix_count = 2;
 	space_init(&node->peer.space, r->cfg.replay ? r->cfg.replay : 1024);
-	replay_reset(node->peer.space.replay, 0, true);
+	replay_reset(&node->peer.space.window, 0, true);
 	struct fwd_config c = {
 	    .sadb = node->db,
 	    .io = {.ctx = node,

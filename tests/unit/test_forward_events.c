@@ -300,11 +300,11 @@ static void test_hello(void **state)
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
 		struct rig_node *s = &r->node[1];
-		replay_clear(s->peer.space.replay);
-		replay_init(s->peer.space.replay, 1024);
+		replay_clear(&s->peer.space.window);
+		replay_init(&s->peer.space.window, 1024);
 		if (before) {
 			uint64_t top = before == 1 ? 0x0000000100000777u : 0xf000000000000777u;
-			replay_reset(s->peer.space.replay, top, true);
+			replay_reset(&s->peer.space.window, top, true);
 		}
 		/* data before the hello is not believed */
 		atomic_store(&r->node[0].peer.space.next, space_hello_number(EPOCH - 1));
@@ -425,7 +425,7 @@ static void test_hello_refused(void **state)
 	for (int esn = 0; esn < 2; esn++) {
 		struct rig_config c = {.fresh = esn, .no_esn = !esn};
 		struct rig *r = rig_new(&c);
-		replay_reset(r->node[1].in[0]->space->replay, 0x777, true);
+		replay_reset(&r->node[1].in[0]->space->window, 0x777, true);
 		if (esn) {
 			hello(r, 0x70);
 		} else {
@@ -465,10 +465,10 @@ static void test_hello_tries(void **state)
 	for (int primed = 0; primed < 2; primed++) {
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
-		replay_clear(r->node[1].peer.space.replay);
-		replay_init(r->node[1].peer.space.replay, 1024);
+		replay_clear(&r->node[1].peer.space.window);
+		replay_init(&r->node[1].peer.space.window, 1024);
 		if (primed)
-			replay_reset(r->node[1].peer.space.replay, 0x100000777, true);
+			replay_reset(&r->node[1].peer.space.window, 0x100000777, true);
 		struct rig_packet bad = {0};
 		rig_seal_raw(r, 0, 0, IP_PROTO_IPIP, p, 40, 0x100000900, false, &bad);
 		bad.data[bad.len - 1] ^= 1;
@@ -499,10 +499,10 @@ static void test_hello_in_own_data(void **state)
 		struct rig_config c = {0};
 		struct rig *r = rig_new(&c);
 		struct rig_node *t = &r->node[0], *s = &r->node[1];
-		replay_clear(s->peer.space.replay);
-		replay_init(s->peer.space.replay, 1024);
+		replay_clear(&s->peer.space.window);
+		replay_init(&s->peer.space.window, 1024);
 		if (primed) /* it is the terminal that began anew */
-			replay_reset(s->peer.space.replay, 0x777, true);
+			replay_reset(&s->peer.space.window, 0x777, true);
 		atomic_store(&t->peer.space.next, space_hello_number(EPOCH) + 99);
 		for (int ms = 0, hellos = 0; ms < 2200; ms++, r->now += 1000) {
 			if (ms % 700 == 699)
@@ -535,7 +535,7 @@ static void test_hello_played_back(void **state)
 	(void)state;
 	struct rig_config c = {.sas = 2};
 	struct rig *r = rig_new(&c);
-	replay_reset(r->node[1].peer.space.replay, 0x777, true);
+	replay_reset(&r->node[1].peer.space.window, 0x777, true);
 	hello(r, EPOCH);
 	unsigned got = 0;
 	for (int i = 0; i < 600; i++) {

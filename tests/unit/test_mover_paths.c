@@ -366,7 +366,7 @@ static void the_turns_of_silent_ones_are_one_move(void **state)
 
 static uint64_t lost_of_a_move(struct rig *g, uint64_t first, usec_t after_us)
 {
-	struct replay *window = g->peer.space.replay;
+	struct replay *window = &g->peer.space.window;
 	pass(g, after_us);
 	for (uint64_t i = first; i < 100; i++) /* from 1 on: its own number was the hello's */
 		if (i != 60)
@@ -383,24 +383,24 @@ static void what_is_lost_is_counted_from_the_switch(void **state)
 	struct rig *g = rig_new();
 	links(g, true, true, false);
 	pass(g, 100 * MS);
-	replay_reset(g->peer.space.replay, space_hello_number(0x5555), true);
+	replay_reset(&g->peer.space.window, space_hello_number(0x5555), true);
 	accept_last(g);
 	assert_int_equal(last_move(g)->kind, MOVE_START);
 	assert_int_equal(lost_of_a_move(g, 10, 100 * MS), 0);
 	rig_free(g);
 	/* A hello in the course of a move: the same. */
 	g = rig_started(true, true);
-	replay_reset(g->peer.space.replay, space_hello_number(0x4444), true);
+	replay_reset(&g->peer.space.window, space_hello_number(0x4444), true);
 	links(g, false, true, false);
 	while (!g->sent_count || !g->sent[g->sent_count - 1].hello)
 		pass(g, 10 * MS);
-	replay_reset(g->peer.space.replay, space_hello_number(0x5555), true);
+	replay_reset(&g->peer.space.window, space_hello_number(0x5555), true);
 	accept_last(g);
 	assert_int_equal(lost_of_a_move(g, 10, 100 * MS), 0);
 	rig_free(g);
 	/* Any other move: one is missing. */
 	g = rig_started(true, true);
-	replay_reset(g->peer.space.replay, space_hello_number(0x5555), true);
+	replay_reset(&g->peer.space.window, space_hello_number(0x5555), true);
 	links(g, false, true, false);
 	pass(g, 100 * MS);
 	accept_last(g);

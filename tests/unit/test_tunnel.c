@@ -40,11 +40,10 @@ struct side {
 	struct pktio *io;
 	struct fwd *f;
 	struct sadb *db;
-	struct peer peer;
+	struct peer peers[WAYS]; /* one each time: the thread may still look at the one before */
+	unsigned peer_count;
 	struct sa *in, *out;
 	int sock;
-	struct replay windows[WAYS]; /* of all its connections: its thread may still look */
-	unsigned window_count;
 };
 
 static struct side sides[2];
@@ -138,7 +137,7 @@ static struct sa *make_sa(int side, int from, bool udp)
 			      .esn = true,
 			      .udp = udp,
 			      .replay_packets = 4096,
-			      .peer = &sides[side].peer};
+			      .peer = &sides[side].peers[sides[side].peer_count - 1]};
 	c.key_len = crypt_key_len(c.encr, c.integ);
 	struct sa *sa = sa_new(&c, side == from ? CRYPT_SEAL : CRYPT_OPEN, &err);
 	if (!sa)
@@ -176,10 +175,9 @@ static void connect_side(int i, const char *const outer[2], bool udp)
 	struct side *s = &sides[i];
 	struct endpoint at[2] = {{addr(outer[0]), udp ? 4500 : 0},
 				 {addr(outer[1]), udp ? 4500 : 0}};
-	atomic_store(&s->peer.space.next, 1);
-	s->peer.space.replay = &s->windows[s->window_count++];
-	replay_init(s->peer.space.replay, 4096);
-	replay_reset(s->peer.space.replay, 0, true);
+	struct peer *peer = &s->peers[s->peer_count++];
+	space_init(&peer->space, 4096);
+	replay_reset(&peer->space.window, 0, true);
 	s->out = make_sa(i, i, udp);
 	s->in = make_sa(i, !i, udp);
 	atomic_store(&s->in->active, true);
@@ -222,12 +220,14 @@ static void start_side(int i, const char *tun)
 	if (tun_open(tun, true, workers, &device, &err) < 0)
 		fail_msg("%s", err.text);
 	s->db = sadb_new();
-	s->peer.is_home_server = i == 0;
-	s->peer.prefix_count = 2;
 	static struct prefix prefixes[2];
 	prefixes[0] = prefix("10.9.0.0/24");
 	prefixes[1] = prefix("fd09::/64");
-	s->peer.prefixes = prefixes;
+	for (unsigned n = 0; n < WAYS; n++) {
+		s->peers[n].is_home_server = i == 0;
+		s->peers[n].prefix_count = 2;
+		s->peers[n].prefixes = prefixes;
+	}
 	bool udp = device.udp;
 	s->io = pktio_new(&device, NULL, &err);
 	assert_non_null(s->io);
@@ -286,8 +286,8 @@ static int tear_down(void **state)
 		rcu_barrier();
 		pktio_free(sides[i].io);
 		sadb_free(sides[i].db);
-		for (unsigned n = 0; n < sides[i].window_count; n++)
-			replay_clear(&sides[i].windows[n]);
+		for (unsigned n = 0; n < sides[i].peer_count; n++)
+			space_clear(&sides[i].peers[n].space);
 		memset(&sides[i], 0, sizeof(sides[i]));
 	}
 	return 0;
