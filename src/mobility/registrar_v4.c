@@ -189,6 +189,8 @@ void registrar_request4(struct registrar *r, const struct registrar_arrival *a, 
 	struct binding_ask ask;
 	struct binding_plan plan;
 	ask_from(&q, b, &ask);
+	if (binding_overtook(r, b, a))
+		return;
 	binding_plan(r, &ask, &plan);
 	if (plan.code >= MIP4_UNSPECIFIED) {
 		deny(r, &q, plan.code, &plan);

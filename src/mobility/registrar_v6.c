@@ -198,6 +198,8 @@ void registrar_request6(struct registrar *r, const struct registrar_arrival *a, 
 	struct binding_plan plan;
 	uint16_t units = lifetime_grant(&q);
 	ask_from(&q, b, units, &ask);
+	if (binding_overtook(r, b, a))
+		return;
 	binding_plan(r, &ask, &plan);
 	if (plan.code >= MIP4_UNSPECIFIED) {
 		denial.status = status_of(plan.code);

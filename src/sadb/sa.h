@@ -97,6 +97,9 @@ struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, ui
 void peer_free(struct peer *peer);	 /* nothing looks at it any more; NULL allowed */
 void peer_free_later(struct peer *peer); /* by rcu; NULL allowed */
 
+/* A time in 32 bits: it has years of them, in parts of 66 ms; 0: none. */
+#define SA_DRAIN(us) ((uint32_t)(((us) + 0xffff) >> 16))
+
 struct sa {
 	/* The first line: what a packet looks at. */
 	uint32_t spi;
@@ -131,6 +134,8 @@ struct sa {
 	usec_t asked_us;	 /* [packet] when it last asked for a registration; 0: not lately */
 	uint64_t unread;	 /* [packet] highest number of a copy refused unread */
 	uint32_t unread_resets;	 /* space->resets when unread was set */
+	_Atomic uint32_t drain; /* inbound, not active, peer strict: accepted until (SA_DRAIN) */
+	uint32_t claimed_ms;	/* [packet] control was told that it is used and not active */
 	/* cold */
 	const struct alg *encr, *integ;
 	void *conn; /* control's connection */
