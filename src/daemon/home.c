@@ -222,12 +222,23 @@ static void home_control_packet(struct node *n, const struct role_arrival *a)
 	h->arrival = NULL;
 }
 
-static void home_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t at_us)
+static void home_probe_reply(struct node *n, const struct role_arrival *a, uint64_t id)
 {
 	(void)n;
-	(void)c;
+	(void)a;
 	(void)id;
-	(void)at_us;
+}
+
+/* A probe that is not the newest packet says nothing new. */
+static bool home_used(struct node *n, const struct role_arrival *a)
+{
+	struct registrar_data d = {.conn = a->conn,
+				   .number = a->event->number,
+				   .now_us = a->event->at_us,
+				   .wall_us = clock_wall_us()};
+	if (a->event->newest)
+		(void)registrar_data(home_of(n)->registrar, &d);
+	return a->conn->state == CONN_ACTIVE;
 }
 
 static void home_mtu_changed(struct node *n, struct conn *c)
@@ -487,6 +498,7 @@ const struct role role_home = {
     .control_packet = home_control_packet,
     .probe_reply = home_probe_reply,
     .moved = home_moved,
+    .used = home_used,
     .mtu_changed = home_mtu_changed,
     .sweep = home_sweep,
     .expired = home_expired,

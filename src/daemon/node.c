@@ -93,7 +93,11 @@ static void event_probe(struct node *n, const struct role_arrival *a)
 		node_send_probe(n, a->conn, ESP_PROBE_REPLY, probe.id, &a->back);
 		break;
 	case ESP_PROBE_REPLY:
-		n->role->probe_reply(n, a->conn, probe.id, a->event->at_us);
+		n->role->probe_reply(n, a, probe.id);
+		break;
+	case ESP_PROBE_USE:
+		if (n->role->used(n, a))
+			node_send_probe(n, a->conn, ESP_PROBE_REPLY, probe.id, &a->back);
 		break;
 	}
 }
@@ -136,6 +140,7 @@ static bool event_is_past(const struct conn *c, const struct fwd_event *e)
 	switch (e->kind) {
 	case FWD_EV_CONTROL:
 	case FWD_EV_PROBE:
+	case FWD_EV_DATA:
 	case FWD_EV_PATH_MTU:
 		return false;
 	case FWD_EV_MOVED:
@@ -196,6 +201,9 @@ static void event_handle(struct node *n, const struct fwd_event *e)
 		break;
 	case FWD_EV_MOVED:
 		n->role->moved(n, &a);
+		break;
+	case FWD_EV_DATA:
+		(void)n->role->used(n, &a);
 		break;
 	case FWD_EV_SOFT_LIFETIME:
 		if (!conn_sa_drains(a.conn, e->sa))

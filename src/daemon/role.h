@@ -37,8 +37,11 @@ struct role {
 	/* A registration message (a whole inner packet) / a probe's reply / the peer's new place.
 	 */
 	void (*control_packet)(struct node *n, const struct role_arrival *a);
-	void (*probe_reply)(struct node *n, struct conn *c, uint64_t id, usec_t at_us);
+	void (*probe_reply)(struct node *n, const struct role_arrival *a, uint64_t id);
 	void (*moved)(struct node *n, const struct role_arrival *a);
+	/* The peer uses a connection that is not active (data, or a probe that says so).  True: it
+	 * is active now. */
+	bool (*used)(struct node *n, const struct role_arrival *a);
 	/* The path's MTU changed, and with it what fits into the connection. */
 	void (*mtu_changed)(struct node *n, struct conn *c);
 	void (*expired)(struct node *n, struct conn *c); /* before its state changes */

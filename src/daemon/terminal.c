@@ -300,10 +300,10 @@ static void terminal_control_packet(struct node *n, const struct role_arrival *a
 		mover_reply4(m, a->conn, payload, len, e->hello, e->number, e->at_us);
 }
 
-static void terminal_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t at_us)
+static void terminal_probe_reply(struct node *n, const struct role_arrival *a, uint64_t id)
 {
 	if (terminal_of(n)->mover)
-		mover_probe_reply(terminal_of(n)->mover, c, id, at_us);
+		mover_probe_reply(terminal_of(n)->mover, a->conn, id, a->event->at_us);
 }
 
 /* A home server does not move: nothing is learned from another source. */
@@ -311,6 +311,14 @@ static void terminal_moved(struct node *n, const struct role_arrival *a)
 {
 	(void)n;
 	(void)a;
+}
+
+/* A home server registers nowhere. */
+static bool terminal_used(struct node *n, const struct role_arrival *a)
+{
+	(void)n;
+	(void)a;
+	return false;
 }
 
 static void terminal_mtu_changed(struct node *n, struct conn *c)
@@ -546,6 +554,7 @@ const struct role role_terminal = {
     .control_packet = terminal_control_packet,
     .probe_reply = terminal_probe_reply,
     .moved = terminal_moved,
+    .used = terminal_used,
     .mtu_changed = terminal_mtu_changed,
     .sweep = terminal_sweep,
     .expired = terminal_expired,

@@ -19,7 +19,7 @@
 	X(BAD_INNER, "bad-inner", "the inner packet is not a sound IP packet")                     \
 	X(INNER_SOURCE, "inner-source", "the inner source does not belong to the SA")              \
 	X(INNER_DESTINATION, "inner-destination", "the inner destination is not ours")             \
-	X(NOT_ACTIVE, "not-active", "strict policy: the connection is not active")                 \
+	X(NOT_ACTIVE, "not-active", "active connections only are accepted, and this one is not")   \
 	X(HELLO_DATA, "hello-data", "a new epoch announced by something not a registration")       \
 	X(ECN, "ecn", "outer congestion mark on a packet that cannot carry it")                    \
 	X(DUMMY, "dummy", "a dummy packet (next header 59), discarded as it should be")            \

@@ -79,7 +79,8 @@ struct path {
  * one for its home server. */
 struct peer {
 	struct space space;
-	bool strict;	      /* accept inner packets from active connections only */
+	_Atomic bool strict;  /* accept inner packets from active connections only */
+	_Atomic bool implied; /* the newest inner packet makes its connection active */
 	bool is_home_server;  /* any inner source allowed, destination must be ours */
 	uint8_t prefix_count; /* inner sources it may use (home server role); our own home
 			       * addresses and prefixes (terminal role) */
