@@ -446,6 +446,21 @@ static int terminal_extend(struct node *n, struct config_terminal *fresh, struct
 	return connections_add(n, fresh, *peer, err);
 }
 
+/* Rules that change with a reload; those of the steward's lines are its own. */
+static void policy_set(struct node *n, const struct config_terminal *t)
+{
+	struct home *h = home_of(n);
+	struct registrar_terminal *rt = registrar_find(h->registrar, t->name);
+	if (!rt)
+		return;
+	registrar_set_policy(rt, t->may, t->drain_s);
+	struct peer *peer = h->steward ? *steward_configured_peer(h->steward, rt) : rt->peer;
+	if (!peer)
+		return;
+	peer->strict = t->strict;
+	peer->implied = t->may & BINDING_MAY(BINDING_BY_DATA);
+}
+
 /* A checked configuration fits; should a part of it not, that is logged and the rest is in
  * force: connections already belong to the fresh one. */
 static int home_reload(struct node *n, struct config *fresh, struct err *err)
@@ -466,6 +481,8 @@ static int home_reload(struct node *n, struct config *fresh, struct err *err)
 	for (struct config_terminal *t = fresh->terminals; t; t = t->next)
 		if (terminal_extend(n, t, err) < 0)
 			log_error(n->log, "home: not in force: %s", err->text);
+		else
+			policy_set(n, t);
 	if (h->steward)
 		steward_extend(h->steward, fresh, clock_now_us());
 	home_routes_pools(h->routes, fresh, n->cfg);

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "crypto/mac.h"
 #include "daemon/role.h"
+#include "mobility/registrar.h"
 #include "wire/ip.h"
 
 /* --- peers */
@@ -30,6 +31,7 @@ struct peer *node_peer_make(const struct node_peer_config *cfg)
 	if (cfg->configured_keys)
 		space_begin_epoch(&p->space, node_new_epoch());
 	p->strict = cfg->strict && !cfg->is_home_server;
+	p->implied = cfg->implied && !cfg->is_home_server;
 	p->is_home_server = cfg->is_home_server;
 	return p;
 }
@@ -42,6 +44,7 @@ struct peer *node_peer_new(const struct config_terminal *t, bool is_home_server)
 				       .prefix_count = t->prefix_count,
 				       .replay_packets = t->replay_packets,
 				       .strict = t->strict,
+				       .implied = t->may & BINDING_MAY(BINDING_BY_DATA),
 				       .is_home_server = is_home_server,
 				       .configured_keys = true};
 	return node_peer_make(&cfg);

@@ -11,6 +11,7 @@ static struct peer *op_peer_new(void *ctx, const struct joint_peer *p)
 				       .prefix_count = p->prefix_count,
 				       .replay_packets = p->replay_packets,
 				       .strict = p->strict,
+				       .implied = p->implied,
 				       .is_home_server = p->is_home_server};
 	struct peer *peer = node_peer_make(&cfg);
 	peer->owner = p->owner;

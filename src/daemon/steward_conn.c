@@ -161,8 +161,10 @@ static struct peer *peer_for(const struct steward *s, const struct sw_line *l)
 {
 	const struct config_terminal *t = l->instance->entry->t;
 	struct registrar_terminal *rt = l->instance->rt;
-	struct joint_peer p = {
-	    .strict = t->strict, .replay_packets = t->replay_packets, .owner = rt};
+	struct joint_peer p = {.strict = t->strict,
+			       .implied = t->may & BINDING_MAY(BINDING_BY_DATA),
+			       .replay_packets = t->replay_packets,
+			       .owner = rt};
 	for (uint8_t i = 0; i < rt->home_count && p.prefix_count < PEER_PREFIXES_MAX; i++)
 		p.prefixes[p.prefix_count++] = prefix_host(&rt->homes[i]);
 	for (uint8_t i = 0; i < rt->prefix_count && p.prefix_count < PEER_PREFIXES_MAX; i++)
