@@ -234,11 +234,12 @@ static bool home_used(struct node *n, const struct role_arrival *a)
 {
 	struct registrar_data d = {.conn = a->conn,
 				   .number = a->event->number,
+				   .said = a->event->kind == FWD_EV_PROBE,
 				   .now_us = a->event->at_us,
 				   .wall_us = clock_wall_us()};
 	if (a->event->newest)
 		(void)registrar_data(home_of(n)->registrar, &d);
-	return a->conn->state == CONN_ACTIVE;
+	return registrar_is_by_data(a->conn);
 }
 
 static void home_mtu_changed(struct node *n, struct conn *c)

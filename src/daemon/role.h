@@ -40,7 +40,7 @@ struct role {
 	void (*probe_reply)(struct node *n, const struct role_arrival *a, uint64_t id);
 	void (*moved)(struct node *n, const struct role_arrival *a);
 	/* The peer uses a connection that is not active (data, or a probe that says so).  True: it
-	 * is active now. */
+	 * is active now, and stays so as long as it is used. */
 	bool (*used)(struct node *n, const struct role_arrival *a);
 	/* The path's MTU changed, and with it what fits into the connection. */
 	void (*mtu_changed)(struct node *n, struct conn *c);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "crypto/mac.h"
 #include "daemon/terminal_state.h"
+#include "mobility/registrar.h"
 #include "wire/ip.h"
 #include "wire/mip4.h"
 
@@ -33,6 +34,11 @@ static void send_request(void *ctx, struct conn *conn, const struct addr *src,
 static void send_probe(void *ctx, struct conn *conn, uint64_t id)
 {
 	node_send_probe(ctx, conn, ESP_PROBE_REQUEST, id, NULL);
+}
+
+static void send_use(void *ctx, struct conn *conn, uint64_t id)
+{
+	node_send_probe(ctx, conn, ESP_PROBE_USE, id, NULL);
 }
 
 static void publish_routes(struct node *n)
@@ -392,6 +398,7 @@ static void mover_configure(const struct config *cfg, struct mover_config *mc)
 	mc->mn_ha_key_len = me->registration_key_len;
 	memcpy(mc->mn_ha_key, me->registration_key, sizeof mc->mn_ha_key);
 	mc->lifetime_s = me->lifetime_s;
+	mc->by_data = me->may & BINDING_MAY(BINDING_BY_DATA);
 	mc->probe_idle_us = cfg->probe_idle_ms * USEC_PER_MS;
 	mc->probe_spare_us = cfg->probe_spare_ms * USEC_PER_MS;
 	mc->initial_rto_us = cfg->initial_rto_ms * USEC_PER_MS;
@@ -411,6 +418,7 @@ void terminal_mover_begin(struct node *n, const struct mover_agent *agent)
 				.detach = terminal_detach,
 				.send_request = send_request,
 				.send_probe = send_probe,
+				.send_use = send_use,
 				.activate = terminal_activate,
 				.home = home_change,
 				.epoch_accepted = epoch_accepted,
@@ -538,6 +546,9 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 		mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,
 				fresh->probe_spare_ms * USEC_PER_MS,
 				fresh->initial_rto_ms * USEC_PER_MS);
+	if (t->mover)
+		mover_set_by_data(t->mover,
+				  fresh->terminals->may & BINDING_MAY(BINDING_BY_DATA));
 	for (const struct config_connection *c = fresh->terminals->connections; c; c = c->next) {
 		struct conn *have = conn_find_name(n->table, NULL, c->name);
 		if (have && have->state != CONN_EXPIRED)

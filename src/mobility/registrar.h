@@ -54,6 +54,7 @@ struct registrar_terminal {
 	/* Kept by the registrar: */
 	struct binding **bindings;    /* behind it as well */
 	uint64_t last_identification; /* highest accepted */
+	usec_t left_us;		      /* a request emptied a binding last; 0: never */
 	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
 	struct registrar_terminal *next, *prev;
 };
@@ -181,10 +182,13 @@ enum registrar_data_verdict {
 struct registrar_data {
 	struct conn *conn;
 	uint64_t number; /* of the packet, 64 bits */
+	bool said;	 /* it says itself that the connection is used: not just data */
 	usec_t now_us;
 	uint64_t wall_us;
 };
 enum registrar_data_verdict registrar_data(struct registrar *r, const struct registrar_data *d);
+/* It is the active one of all home addresses, by data. */
+bool registrar_is_by_data(const struct conn *c);
 
 /* Other rules from now (a reload). */
 void registrar_set_policy(struct registrar_terminal *t, uint8_t may, uint16_t drain_s);

@@ -9,11 +9,17 @@
  * tells: so their SAs are asked.  Where connections have spaces of their own (no ESN, a peer of
  * another make, another line of IKE SAs) nothing can be said about order, and data moves nothing.
  *
+ * A terminal that came home says so by a request, and what it had sent into the connection by then
+ * may come after it, with higher numbers.  So for a moment after a binding was ended only what says
+ * that the connection is used begins it again.
+ *
  * Requests are ordered among themselves by their identification or sequence, and by their packets'
  * numbers against data: one that data overtook is dropped.
  */
 #include <inttypes.h>
 #include "mobility/binding.h"
+
+#define LEFT_US (2 * USEC_PER_SEC)
 
 /* Numbers of c and of other connections are of one row. */
 static bool is_ordered(const struct conn *c)
@@ -73,6 +79,15 @@ void registrar_set_policy(struct registrar_terminal *t, uint8_t may, uint16_t dr
 	t->drain_s = drain_s;
 }
 
+bool registrar_is_by_data(const struct conn *c)
+{
+	const struct registrar_terminal *t = binding_terminal(c);
+	for (uint8_t i = 0; t && i < t->home_count; i++)
+		if (t->bindings[i]->why != BINDING_BY_DATA)
+			return false;
+	return t && binding_is_all(t, c);
+}
+
 static enum registrar_data_verdict deny(struct registrar *r, const struct registrar_terminal *t,
 					const struct registrar_data *d, const char *why)
 {
@@ -91,14 +106,17 @@ enum registrar_data_verdict registrar_data(struct registrar *r, const struct reg
 	if (!t || !t->home_count || d->conn->state == CONN_EXPIRED || !d->conn->out ||
 	    !rcu_dereference(d->conn->out->path))
 		return REGISTRAR_DATA_LATE; /* or it is not known where its terminal is */
-	if (binding_is_all(t, d->conn))
+	/* What says so wants more than that it is active: that it stays so without requests. */
+	if (binding_is_all(t, d->conn) && (!d->said || registrar_is_by_data(d->conn)))
 		return REGISTRAR_DATA_SAME;
 	if (!binding_may(t, BINDING_BY_DATA))
 		return deny(r, t, d, "registration by data is not allowed");
 	if (!is_ordered(d->conn) || d->conn->peer != t->peer)
 		return deny(r, t, d, "its numbers are not in one row with other connections'");
-	if (binding_is_newer(t, d->conn, d->number))
+	if (binding_is_newer(t, d->conn, d->number) ||
+	    (!d->said && t->left_us && d->now_us < t->left_us + LEFT_US))
 		return REGISTRAR_DATA_LATE;
+	bool moved = false;
 	for (uint8_t i = 0; i < t->home_count; i++) {
 		struct binding *b = t->bindings[i];
 		if (!binding_assign(r, b, conns, 1, BINDING_BY_DATA, t->lifetime_max_s, d->now_us,
@@ -107,7 +125,10 @@ enum registrar_data_verdict registrar_data(struct registrar *r, const struct reg
 		move_note(r->last_move, d->now_us, MOVE_DONE, "by data on %s, number %" PRIu64,
 			  d->conn->name, d->number);
 		r->ops.binding_changed(r->ops.ctx, b);
+		moved = true;
 	}
+	if (!moved)
+		return REGISTRAR_DATA_SAME;
 	r->counters.by_data++;
 	log_info(r->log, "registrar: by data terminal=%s connection=%s", t->name, d->conn->name);
 	return REGISTRAR_DATA_MOVED;

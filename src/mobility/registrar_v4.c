@@ -126,8 +126,11 @@ static void registrar_commit4(struct registrar *r, const struct request4 *q,
 	bool changed = binding_assign(r, ask->binding, plan->conns, plan->count, BINDING_BY_REQUEST,
 				      ask->lifetime_s, a->now_us, a->wall_us);
 	r->counters.accepted++;
-	if (ask->deregister)
+	if (ask->deregister) {
 		r->counters.deregistrations++;
+		if (!plan->count)
+			q->t->left_us = a->now_us;
+	}
 	if (a->hello)
 		r->ops.epoch_accepted(r->ops.ctx, a->conn, a->number);
 	if (changed)
