@@ -77,7 +77,8 @@ static inline bool binding_may(const struct registrar_terminal *t, enum binding_
 /* c has every binding of its terminal for itself. */
 bool binding_is_all(const struct registrar_terminal *t, const struct conn *c);
 /* registrar_data.c */
-/* The terminal used what is active now after it had sent the packet with this number on c. */
+/* The terminal used what is active now, or made it so by data, after it had sent the packet with
+ * this number on c. */
 bool binding_is_newer(const struct registrar_terminal *t, const struct conn *c, uint64_t number);
 /* A request that comes later than packets by which b moved: it is of the past. */
 bool binding_overtook(struct registrar *r, const struct binding *b,

@@ -54,6 +54,7 @@ struct registrar_terminal {
 	/* Kept by the registrar: */
 	struct binding **bindings;    /* behind it as well */
 	uint64_t last_identification; /* highest accepted */
+	uint64_t data_number;	      /* of the packet that registered by data last */
 	usec_t left_us;		      /* a request emptied a binding last; 0: never */
 	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
 	struct registrar_terminal *next, *prev;

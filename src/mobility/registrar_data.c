@@ -41,6 +41,9 @@ bool binding_is_newer(const struct registrar_terminal *t, const struct conn *c, 
 {
 	if (!is_ordered(c))
 		return false;
+	if (t->data_number > number && c->peer == t->peer &&
+	    t->data_number <= replay_top(c->in->space->replay))
+		return true;
 	for (uint8_t i = 0; i < t->home_count; i++)
 		for (uint8_t k = 0; k < t->bindings[i]->count; k++)
 			if (heard_after(t->bindings[i]->conns[k], c, number))
@@ -117,6 +120,7 @@ enum registrar_data_verdict registrar_data(struct registrar *r, const struct reg
 	    (!d->said && t->left_us && d->now_us < t->left_us + LEFT_US))
 		return REGISTRAR_DATA_LATE;
 	bool moved = false;
+	t->data_number = d->number;
 	for (uint8_t i = 0; i < t->home_count; i++) {
 		struct binding *b = t->bindings[i];
 		if (!binding_assign(r, b, conns, 1, BINDING_BY_DATA, t->lifetime_max_s, d->now_us,
