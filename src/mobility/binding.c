@@ -240,6 +240,7 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 	for (uint8_t i = 0; i < count; i++)
 		b->conns[i] = conns[i];
 	b->why = why;
+	b->terminal->left &= !count;
 	if (!count) {
 		b->lifetime_s = 0;
 		b->expires_us = USEC_NEVER;

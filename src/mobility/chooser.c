@@ -445,4 +445,7 @@ void chooser_place(struct mover *m, usec_t now_us)
 	m->ops.home(m->ops.ctx, &m->home_at);
 	move_note(m->move, now_us, MOVE_SWITCH, "native on %s", m->home_at.interface);
 	chooser_go_home(m, now_us);
+	/* What were sent there from now on would register it again. */
+	if (m->cfg.by_data && m->active)
+		packets_nowhere(m, now_us);
 }

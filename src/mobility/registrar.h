@@ -55,7 +55,7 @@ struct registrar_terminal {
 	struct binding **bindings;    /* behind it as well */
 	uint64_t last_identification; /* highest accepted */
 	uint64_t data_number;	      /* of the packet that registered by data last */
-	usec_t left_us;		      /* a request emptied a binding last; 0: never */
+	bool left;		      /* a request emptied a binding, and nothing came after it */
 	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
 	struct registrar_terminal *next, *prev;
 };
@@ -170,7 +170,8 @@ uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, u
  * and was, when it came, the newest of its sequence space (its number the highest): so neither a
  * replayed nor a reordered one moves a binding back.  Here it is looked at once more: nothing newer
  * came on what is active now.  A binding so made lasts as long as its connection is heard within
- * the terminal's lifetime.  The way of the packet does not matter: an ESP packet, or one whose AH
+ * the terminal's lifetime.  After a request that ended a binding data alone begins none again: who
+ * came home may have had packets under way.  The way of the packet does not matter: an ESP packet, or one whose AH
  * covers the outer addresses.
  */
 enum registrar_data_verdict {

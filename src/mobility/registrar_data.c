@@ -10,7 +10,7 @@
  * another make, another line of IKE SAs) nothing can be said about order, and data moves nothing.
  *
  * A terminal that came home says so by a request, and what it had sent into the connection by then
- * may come after it, with higher numbers.  So for a moment after a binding was ended only what says
+ * may come after it, with higher numbers.  So where a request ended a binding only what says itself
  * that the connection is used begins it again.
  *
  * Requests are ordered among themselves by their identification or sequence, and by their packets'
@@ -18,8 +18,6 @@
  */
 #include <inttypes.h>
 #include "mobility/binding.h"
-
-#define LEFT_US (2 * USEC_PER_SEC)
 
 /* Numbers of c and of other connections are of one row. */
 static bool is_ordered(const struct conn *c)
@@ -117,7 +115,7 @@ enum registrar_data_verdict registrar_data(struct registrar *r, const struct reg
 	if (!is_ordered(d->conn) || d->conn->peer != t->peer)
 		return deny(r, t, d, "its numbers are not in one row with other connections'");
 	if (binding_is_newer(t, d->conn, d->number) ||
-	    (!d->said && t->left_us && d->now_us < t->left_us + LEFT_US))
+	    (t->left && !d->said))
 		return REGISTRAR_DATA_LATE;
 	bool moved = false;
 	t->data_number = d->number;

@@ -128,8 +128,7 @@ static void registrar_commit4(struct registrar *r, const struct request4 *q,
 	r->counters.accepted++;
 	if (ask->deregister) {
 		r->counters.deregistrations++;
-		if (!plan->count)
-			q->t->left_us = a->now_us;
+		q->t->left |= !plan->count;
 	}
 	if (a->hello)
 		r->ops.epoch_accepted(r->ops.ctx, a->conn, a->number);

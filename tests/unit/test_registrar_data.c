@@ -124,6 +124,15 @@ static void what_is_not_allowed_is_denied_and_counted(void **state)
 	size_t len = seal(&q, key_a, sizeof(key_a), msg);
 	registrar_request4(g->r, &a, 434, msg, len);
 	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
+	/* and what was under way then does not undo that; only who says so comes back. */
+	struct registrar_data d = {.conn = g->a[1], .number = 10, .now_us = g->now_us};
+	assert_int_equal(registrar_data(g->r, &d), REGISTRAR_DATA_LATE);
+	d.said = true;
+	assert_int_equal(registrar_data(g->r, &d), REGISTRAR_DATA_MOVED);
+	d.conn = g->a[0];
+	d.said = false;
+	d.number = 11;
+	assert_int_equal(registrar_data(g->r, &d), REGISTRAR_DATA_MOVED);
 	data_rig_free(g);
 }
 
