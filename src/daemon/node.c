@@ -124,9 +124,7 @@ static void conn_path_mtu(struct node *n, struct conn *c, uint32_t mtu, usec_t t
 	c->mtu_told_us = told_us;
 	if (!old || (told_us ? mtu >= old->mtu : mtu == old->mtu))
 		return;
-	struct path path = *old;
-	path.mtu = (uint16_t)mtu;
-	node_conn_set_path(c, &path);
+	node_conn_set_mtu(c, (uint16_t)mtu);
 	log_info(n->log, "node: path mtu connection=%s mtu=%u", c->name, mtu);
 	n->role->mtu_changed(n, c);
 }

@@ -97,6 +97,7 @@ static void op_conn_path(void *ctx, struct conn *c, const struct ike_path *p)
 	if (!c->udp)
 		path.local.port = path.remote.port = 0;
 	node_conn_set_path(c, &path);
+	c->place_proven = true; /* messages went there and back */
 }
 
 struct joint_ops node_joint_ops(struct node_joint *j)

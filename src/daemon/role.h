@@ -135,6 +135,11 @@ void node_conn_sweep(struct node *n, struct conn *c, usec_t now_us);
 /* Publishes where the connection's packets go and whence they are expected (local, remote swap
  * ends for `in`).  NULL: nowhere. */
 void node_conn_set_path(struct conn *c, const struct path *path);
+/* On trial (sadb/trial.h): where packets come from, and may not arrive. */
+void node_conn_try_path(struct conn *c, const struct path *path, uint64_t credit,
+			const struct path *fallback);
+/* The path it has, whatever that is, carries this. */
+void node_conn_set_mtu(struct conn *c, uint16_t mtu);
 /* Of an outer packet, as far as the configuration and the interface say. */
 uint32_t node_link_mtu(const struct node *n, const struct conn *c);
 /* Largest inner packet of the connection now; 0 without a path. */

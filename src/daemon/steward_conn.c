@@ -351,6 +351,22 @@ void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
 	ike_sa_move(s->engine, sa, &path, false, now_us);
 }
 
+bool steward_ask_place(struct steward *s, const struct conn *c, usec_t now_us)
+{
+	const struct sw_conn *h = c->setup;
+	if (ike_sa_is_sojourn(h->line->sa))
+		return false;
+	ike_sa_probe(s->engine, h->line->sa, now_us);
+	return true;
+}
+
+bool steward_answered(const struct conn *c, const struct endpoint *from, usec_t since_us)
+{
+	const struct sw_conn *h = c->setup;
+	usec_t at_us = ike_sa_answered_us(h->line->sa, from);
+	return at_us && at_us >= since_us;
+}
+
 /* A request that was sent before a move came by where the terminal was: what we ask goes where it
  * is. */
 static void line_follow(struct steward *s, const struct sw_line *l, usec_t now_us)

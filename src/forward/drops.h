@@ -28,6 +28,7 @@
 	X(BAD_FRAME, "bad-frame", "the TUN device gave something not a sound IP packet")           \
 	X(TOO_BIG, "too-big", "larger than the path; its sender was told")                         \
 	X(NUMBERS_SPENT, "numbers-spent", "the SA has no sequence number left")                    \
+	X(UNCONFIRMED, "unconfirmed", "more than may be sent to an address that has not answered") \
 	X(NO_PATH, "no-path", "the connection has no care-of address yet")                         \
 	/* ourselves */                                                                            \
 	X(SEND_FAILED, "send-failed", "the system refused to send")                                \

@@ -168,7 +168,7 @@ struct fwd_event {
 	uint16_t sock;	     /* packet socket it came from */
 	uint8_t tos;
 	uint32_t mtu;
-	uint32_t outer_len; /* MOVED: of the packet, with its outer headers */
+	uint32_t outer_len; /* of the packet, with its outer headers */
 	usec_t at_us;
 	uint16_t len;
 	uint8_t data[FWD_EVENT_DATA_MAX];

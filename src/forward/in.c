@@ -314,14 +314,26 @@ static void open_packets(struct fwd_worker *w, usec_t now_us)
 
 /* --- after opening */
 
+/* With its outer headers. */
+static uint32_t outer_len(const struct in_packet *in)
+{
+	uint32_t header =
+	    in->dgram->src.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+	bool udp = atomic_load_explicit(&in->sa->udp, memory_order_relaxed);
+	return in->len + header + (udp ? UDP_HEADER_LEN : 0);
+}
+
 /* The newest packet of the SA came from elsewhere than expected: control decides. */
 static void look_for_move(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	const struct endpoint *src = &in->dgram->src;
 	const struct path *path = rcu_dereference(sa->path);
-	if (path && endpoint_equal(&path->remote, src))
+	if (path && endpoint_equal(&path->remote, src)) {
+		if (path->trial)
+			trial_received(path, outer_len(in));
 		return;
+	}
 	if (sa->moved_path == path && endpoint_equal(&sa->moved_src, src) && sa->moved_us &&
 	    now_us - sa->moved_us < FWD_RETELL_US)
 		return;
@@ -332,6 +344,7 @@ static void look_for_move(struct fwd_worker *w, const struct in_packet *in, usec
 	e->src = *src;
 	e->sock = w->in.sock;
 	e->tos = in->dgram->tos;
+	e->outer_len = outer_len(in);
 	fwd_event_push(w);
 	sa->moved_path = path;
 	sa->moved_src = *src;
@@ -484,6 +497,7 @@ static void give_to_control(struct fwd_worker *w, const struct in_packet *in,
 	}
 	e->hello = in->hello;
 	e->newest = kind == FWD_EV_PROBE && is_newest_of_all(in);
+	e->outer_len = outer_len(in);
 	e->number = in->number;
 	e->src = in->dgram->src;
 	e->sock = w->in.sock;

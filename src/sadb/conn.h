@@ -65,6 +65,7 @@ struct conn {
 	bool udp;
 	bool behind_nat;  /* learned: the care-of address is not the one configured */
 	uint8_t draining; /* pairs */
+	bool place_proven; /* home server: something sent to its care-of address was answered */
 	enum conn_state state;
 	struct sa *in;		     /* of the latest pair */
 	struct sa *out;		     /* of the pair in use */

@@ -70,6 +70,7 @@ struct path {
 	struct endpoint local, remote; /* ports 0: native ESP */
 	uint16_t sock;		       /* index of the packet socket */
 	uint16_t mtu;		       /* of the outer packet */
+	bool trial;		       /* it is a struct trial's (sadb/trial.h) */
 	struct rcu_head rcu;
 };
 
