@@ -157,8 +157,8 @@ struct config_terminal {
 	size_t registration_key_len; /* 0: from the IKE SA (with a peer) */
 	uint16_t lifetime_s;	     /* asked for (terminal) or the most allowed (server) */
 	/* Policy (config_policy.c), which a reload changes in place. */
-	uint8_t may;	  /* server: BINDING_MAY of mobility/registrar.h; terminal: by data, or not */
-	bool strict;	  /* accept = active-only | shared (default) */
+	uint8_t may; /* server: BINDING_MAY of mobility/registrar.h; terminal: by data, or not */
+	bool strict; /* accept = active-only | shared (default) */
 	uint16_t drain_s; /* with active-only; 0 none */
 	uint32_t replay_packets;
 	uint8_t connections_max;

@@ -72,8 +72,10 @@ static int read_kinds(struct config_reading *r, cfg_t *sec, struct config_termin
 		if (config_value_word(r, "registration", i, kinds, &word) < 0)
 			return -1;
 		if (set & 1u << word)
-			return config_fail(r, i->line, "registration: %s stands there twice; "
-					   "remove one", kinds[word]);
+			return config_fail(r, i->line,
+					   "registration: %s stands there twice; "
+					   "remove one",
+					   kinds[word]);
 		set |= (uint8_t)(1u << word);
 	}
 	if (!first)
@@ -112,9 +114,10 @@ int config_policy_read(struct config_reading *r, cfg_t *sec, struct config_termi
 	    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0)
 		return -1;
 	if (drain && !t->strict)
-		return config_fail(r, drain->line,
-				   "drain: every connection is accepted at any time; write accept = "
-				   "active-only, or remove drain");
+		return config_fail(
+		    r, drain->line,
+		    "drain: every connection is accepted at any time; write accept = "
+		    "active-only, or remove drain");
 	return 0;
 }
 

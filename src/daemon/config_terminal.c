@@ -241,8 +241,7 @@ static int read_terminal_section(struct config_reading *r, cfg_t *root, cfg_t *s
 				   t->name);
 	struct config_source s = {.own = sec, .ike = ike ? cfg_getnsec(root, "ike", 0) : NULL};
 	if (read_terminal(r, sec, ike ? &s : NULL, t, scope) < 0 || check_pattern(r, sec, t) < 0 ||
-	    read_pool_of(r, sec, t) < 0 ||
-	    config_policy_read(r, sec, t) < 0 ||
+	    read_pool_of(r, sec, t) < 0 || config_policy_read(r, sec, t) < 0 ||
 	    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0)
 		return -1;
 	if (t->peer)

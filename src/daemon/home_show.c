@@ -60,10 +60,10 @@ void home_status(struct node *n, json_t *out)
 			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "by_data",
 				      (json_int_t)k->by_data, "by_setup", (json_int_t)k->by_setup,
 				      "data_denied", (json_int_t)k->data_denied, "overtaken",
-				      (json_int_t)k->overtaken, "requests",
-				      (json_int_t)k->requests, "accepted", (json_int_t)k->accepted,
-				      "denied", denied, "silent", (json_int_t)k->silent,
-				      "deregistrations", (json_int_t)k->deregistrations, "expired",
+				      (json_int_t)k->overtaken, "requests", (json_int_t)k->requests,
+				      "accepted", (json_int_t)k->accepted, "denied", denied,
+				      "silent", (json_int_t)k->silent, "deregistrations",
+				      (json_int_t)k->deregistrations, "expired",
 				      (json_int_t)k->expired, "denied_by_code", codes));
 }
 

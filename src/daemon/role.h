@@ -94,7 +94,7 @@ struct node_peer_config {
 	uint8_t prefix_count;
 	uint32_t replay_packets; /* of the space that its SAs share, or each has */
 	bool strict, is_home_server;
-	bool implied; /* data may register (struct peer) */
+	bool implied;	      /* data may register (struct peer) */
 	bool configured_keys; /* numbers in epochs (sadb/sa.h) */
 };
 struct peer *node_peer_make(const struct node_peer_config *cfg);

@@ -81,8 +81,9 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 	const struct path *path = rcu_dereference(c->out->path);
 	json_object_set_new(o, "place",
 			    n->cfg->role != ROLE_HOME_SERVER || !path ? json_null()
-			    : path->trial ? json_string("on trial")
-			    : c->place_proven ? json_string("proven") : json_string("not proven"));
+			    : path->trial			      ? json_string("on trial")
+			    : c->place_proven			      ? json_string("proven")
+								      : json_string("not proven"));
 	json_object_set_new(o, "spi_in", spi_json(c->in));
 	json_object_set_new(o, "spi_out", spi_json(c->out));
 	json_object_set_new(o, "cipher", json_string(c->in->encr->name));

@@ -547,8 +547,7 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 				fresh->probe_spare_ms * USEC_PER_MS,
 				fresh->initial_rto_ms * USEC_PER_MS);
 	if (t->mover)
-		mover_set_by_data(t->mover,
-				  fresh->terminals->may & BINDING_MAY(BINDING_BY_DATA));
+		mover_set_by_data(t->mover, fresh->terminals->may & BINDING_MAY(BINDING_BY_DATA));
 	for (const struct config_connection *c = fresh->terminals->connections; c; c = c->next) {
 		struct conn *have = conn_find_name(n->table, NULL, c->name);
 		if (have && have->state != CONN_EXPIRED)

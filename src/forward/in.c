@@ -31,7 +31,7 @@
 #define HELLOS_PER_SEC	     500 /* to control, of an SA */
 #define ESP_MIN_LEN	     (ESP_HEADER_LEN + ESP_TRAILER_LEN)
 #define ASKED_US	     (50 * USEC_PER_MS)
-#define CLAIM_RETELL_MS	     20 /* while control does not make it active */
+#define CLAIM_RETELL_MS	     20			 /* while control does not make it active */
 #define COPY_US		     (100 * USEC_PER_MS) /* how long a path is taken for heard */
 #define PORT_REGISTRATION    434
 
@@ -317,8 +317,7 @@ static void open_packets(struct fwd_worker *w, usec_t now_us)
 /* With its outer headers. */
 static uint32_t outer_len(const struct in_packet *in)
 {
-	uint32_t header =
-	    in->dgram->src.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+	uint32_t header = in->dgram->src.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
 	bool udp = atomic_load_explicit(&in->sa->udp, memory_order_relaxed);
 	return in->len + header + (udp ? UDP_HEADER_LEN : 0);
 }
@@ -419,9 +418,10 @@ static bool is_registration(const struct fwd_worker *w, const struct peer *peer,
 }
 
 /*
- * Active connections only, and a packet that control has not decided on yet: a terminal that registers a
- * connection sends its data right behind the request, often into the same batch, before control
- * can have published the connection.  So for a moment after a request its SA passes as active.
+ * Active connections only, and a packet that control has not decided on yet: a terminal that
+ * registers a connection sends its data right behind the request, often into the same batch, before
+ * control can have published the connection.  So for a moment after a request its SA passes as
+ * active.
  *
  * That is safe: request and data are authentic under this SA, their numbers are new, and the
  * data's inner source was checked, so nobody but the terminal itself gains by it, and only what

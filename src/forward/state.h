@@ -77,7 +77,7 @@ struct out_packet {
 	const struct path *path;
 	uint8_t tos;
 	bool df;
-	bool alone; /* never in a UDP_SEGMENT send */
+	bool alone;   /* never in a UDP_SEGMENT send */
 	bool refused; /* counted already */
 };
 

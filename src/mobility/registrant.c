@@ -229,8 +229,8 @@ static void send6(struct mover *m, struct registration *r, bool hello, usec_t no
 
 static void transmit(struct mover *m, struct registration *r, usec_t now_us)
 {
-	bool hello =
-	    registrant_has_epochs(r->via) && (registrant_is_cold(m, r->via) || r->unanswered >= PLAIN_TRIES);
+	bool hello = registrant_has_epochs(r->via) &&
+		     (registrant_is_cold(m, r->via) || r->unanswered >= PLAIN_TRIES);
 	r->held = hello && r != hello_turn(m);
 	r->next_us = now_us + r->rto_us;
 	if (r->held)

@@ -24,8 +24,8 @@
 static bool is_possible(const struct mover *m, const struct candidate *c, usec_t now_us)
 {
 	const struct conn *conn = c->conn;
-	return m->cfg.by_data && m->ops.send_use && now_us >= m->use_again_us && conn->out && conn->peer &&
-	       conn->out->space == &conn->peer->space && !registrant_is_cold(m, c);
+	return m->cfg.by_data && m->ops.send_use && now_us >= m->use_again_us && conn->out &&
+	       conn->peer && conn->out->space == &conn->peer->space && !registrant_is_cold(m, c);
 }
 
 static void use_count(struct mover *m)
@@ -48,8 +48,7 @@ static void use_send(struct mover *m, usec_t now_us)
 	u->rto_us = rto_bound(u->rto_us * 2ull, 1, RTO_MOST_US);
 	if (m->move)
 		move_note(m->move, now_us, MOVE_REQUEST, "by data over %s", u->via->conn->name);
-	log_debug(m->log, "mover: by data connection=%s try=%u", u->via->conn->name,
-		  u->unanswered);
+	log_debug(m->log, "mover: by data connection=%s try=%u", u->via->conn->name, u->unanswered);
 	use_count(m);
 	m->ops.send_use(m->ops.ctx, u->via->conn, id);
 }

@@ -113,7 +113,7 @@ struct registrar_ops {
 
 struct registrar_counters {
 	uint64_t requests, accepted, denied[256], silent, deregistrations, expired;
-	uint64_t overtaken;	  /* requests that newer packets of the terminal came before */
+	uint64_t overtaken;	    /* requests that newer packets of the terminal came before */
 	uint64_t by_data, by_setup; /* bindings changed so */
 	uint64_t data_denied;
 };
@@ -171,8 +171,8 @@ uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, u
  * replayed nor a reordered one moves a binding back.  Here it is looked at once more: nothing newer
  * came on what is active now.  A binding so made lasts as long as its connection is heard within
  * the terminal's lifetime.  After a request that ended a binding data alone begins none again: who
- * came home may have had packets under way.  The way of the packet does not matter: an ESP packet, or one whose AH
- * covers the outer addresses.
+ * came home may have had packets under way.  The way of the packet does not matter: an ESP packet,
+ * or one whose AH covers the outer addresses.
  */
 enum registrar_data_verdict {
 	REGISTRAR_DATA_MOVED,

@@ -114,8 +114,7 @@ enum registrar_data_verdict registrar_data(struct registrar *r, const struct reg
 		return deny(r, t, d, "registration by data is not allowed");
 	if (!is_ordered(d->conn) || d->conn->peer != t->peer)
 		return deny(r, t, d, "its numbers are not in one row with other connections'");
-	if (binding_is_newer(t, d->conn, d->number) ||
-	    (t->left && !d->said))
+	if (binding_is_newer(t, d->conn, d->number) || (t->left && !d->said))
 		return REGISTRAR_DATA_LATE;
 	bool moved = false;
 	t->data_number = d->number;

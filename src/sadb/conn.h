@@ -63,8 +63,8 @@ struct conn {
 	unsigned ifindex;
 	struct network network;
 	bool udp;
-	bool behind_nat;  /* learned: the care-of address is not the one configured */
-	uint8_t draining; /* pairs */
+	bool behind_nat;   /* learned: the care-of address is not the one configured */
+	uint8_t draining;  /* pairs */
 	bool place_proven; /* home server: something sent to its care-of address was answered */
 	enum conn_state state;
 	struct sa *in;		     /* of the latest pair */

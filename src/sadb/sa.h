@@ -136,8 +136,8 @@ struct sa {
 	usec_t asked_us;	 /* [packet] when it last asked for a registration; 0: not lately */
 	uint64_t unread;	 /* [packet] highest number of a copy refused unread */
 	uint32_t unread_resets;	 /* space->resets when unread was set */
-	_Atomic uint32_t drain; /* inbound, not active, peer strict: accepted until (SA_DRAIN) */
-	uint32_t claimed_ms;	/* [packet] control was told that it is used and not active */
+	_Atomic uint32_t drain;	 /* inbound, not active, peer strict: accepted until (SA_DRAIN) */
+	uint32_t claimed_ms;	 /* [packet] control was told that it is used and not active */
 	/* cold */
 	const struct alg *encr, *integ;
 	void *conn; /* control's connection */

@@ -21,8 +21,8 @@ struct path *trial_new(uint64_t credit, const struct path *fallback)
 struct path *trial_copy(struct path *path)
 {
 	struct trial *t = trial_of(path);
-	struct path *copy = trial_new(atomic_exchange(&t->credit, 0),
-				      t->has_fallback ? &t->fallback : NULL);
+	struct path *copy =
+	    trial_new(atomic_exchange(&t->credit, 0), t->has_fallback ? &t->fallback : NULL);
 	copy->local = path->local;
 	copy->remote = path->remote;
 	copy->sock = path->sock;

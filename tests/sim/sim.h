@@ -31,7 +31,14 @@
 #define PAYLOAD	  200
 #define RECORDED  64
 
-enum packet_kind { PACKET_DATA, PACKET_REQUEST, PACKET_REPLY, PACKET_PROBE, PACKET_PROBE_REPLY, PACKET_USE };
+enum packet_kind {
+	PACKET_DATA,
+	PACKET_REQUEST,
+	PACKET_REPLY,
+	PACKET_PROBE,
+	PACKET_PROBE_REPLY,
+	PACKET_USE
+};
 
 struct packet {
 	enum packet_kind kind;

@@ -245,8 +245,8 @@ static const struct bad bad_roles[] = {
     {SERVER ALICE_HEAD "\nregistration = data " ALICE_WIFI "}\n", 6, "add request"},
     {SERVER ALICE_HEAD "\nregistration = { request, data, setup } " ALICE_WIFI "}\n", 6,
      "remove setup"},
-    {SERVER ALICE_HEAD "\nregistration = { request, data } replay-window = 0 " ALICE_WIFI "}\n",
-     6, "remove replay-window = 0, or data"},
+    {SERVER ALICE_HEAD "\nregistration = { request, data } replay-window = 0 " ALICE_WIFI "}\n", 6,
+     "remove replay-window = 0, or data"},
     {SERVER "registration = data\n" ALICE_HEAD ALICE_WIFI "}\n", 4,
      "only a terminal has registration"},
     {SERVER ALICE_HEAD "connections-max = 9 " ALICE_WIFI "}\n", 5,
@@ -533,12 +533,11 @@ static void test_terminal_full(void **state)
 static void test_policy(void **state)
 {
 	(void)state;
-	struct config *c = read_good(SERVER ALICE_HEAD
-				     "registration = { request, data } accept = active-only\n"
-				     "drain = 30\n" ALICE_WIFI "}\n");
+	struct config *c =
+	    read_good(SERVER ALICE_HEAD "registration = { request, data } accept = active-only\n"
+					"drain = 30\n" ALICE_WIFI "}\n");
 	const struct config_terminal *t = c->terminals;
-	assert_int_equal(t->may,
-			 BINDING_MAY(BINDING_BY_REQUEST) | BINDING_MAY(BINDING_BY_DATA));
+	assert_int_equal(t->may, BINDING_MAY(BINDING_BY_REQUEST) | BINDING_MAY(BINDING_BY_DATA));
 	assert_true(t->strict);
 	assert_int_equal(t->drain_s, 30);
 	/* None of it makes it another terminal: a reload keeps its connections. */
@@ -784,15 +783,15 @@ static void test_terminal_equal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_shows_key_finds),  cmocka_unit_test(test_bad_form),
-	    cmocka_unit_test(test_bad_values),	     cmocka_unit_test(test_bad_roles),
-	    cmocka_unit_test(test_bad_connections),  cmocka_unit_test(test_zero_byte),
-	    cmocka_unit_test(test_spoilt),	     cmocka_unit_test(test_terminal_defaults),
-	    cmocka_unit_test(test_terminal_full),    cmocka_unit_test(test_policy),
-	    cmocka_unit_test(test_server_values),
-	    cmocka_unit_test(test_environment),	     cmocka_unit_test(test_load_mode),
-	    cmocka_unit_test(test_key_files),	     cmocka_unit_test(test_examples),
-	    cmocka_unit_test(test_connection_equal), cmocka_unit_test(test_terminal_equal),
+	    cmocka_unit_test(test_shows_key_finds), cmocka_unit_test(test_bad_form),
+	    cmocka_unit_test(test_bad_values),	    cmocka_unit_test(test_bad_roles),
+	    cmocka_unit_test(test_bad_connections), cmocka_unit_test(test_zero_byte),
+	    cmocka_unit_test(test_spoilt),	    cmocka_unit_test(test_terminal_defaults),
+	    cmocka_unit_test(test_terminal_full),   cmocka_unit_test(test_policy),
+	    cmocka_unit_test(test_server_values),   cmocka_unit_test(test_environment),
+	    cmocka_unit_test(test_load_mode),	    cmocka_unit_test(test_key_files),
+	    cmocka_unit_test(test_examples),	    cmocka_unit_test(test_connection_equal),
+	    cmocka_unit_test(test_terminal_equal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
