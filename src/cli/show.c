@@ -57,8 +57,11 @@ static void show_registration_counts(const json_t *r, FILE *out)
 	CLEANUP_FREE char *accepted = table_count(get(r, "accepted"));
 	CLEANUP_FREE char *denied = table_count(get(r, "denied"));
 
+	CLEANUP_FREE char *by_data = table_count(get(r, "by_data"));
+	CLEANUP_FREE char *data_denied = table_count(get(r, "data_denied"));
 	line(out, "registrations",
-	     table_text("%s requests, %s accepted, %s denied", requests, accepted, denied));
+	     table_text("%s requests, %s accepted, %s denied; %s by data, %s denied", requests,
+			accepted, denied, by_data, data_denied));
 }
 
 static char *states_text(const json_t *states)
@@ -231,8 +234,11 @@ static void show_move(const json_t *m, FILE *out, bool colour)
 	show_when(m, out);
 	fprintf(out, "  %s  %s -> %s  (%s)%s%s\n", terminal, from, to, kind,
 		json_is_false(get(m, "done")) ? "  under way" : "", colour ? "\033[0m" : "");
-	if (strcmp(why, "-") != 0)
+	CLEANUP_FREE char *by = table_string(get(m, "by"));
+	if (strcmp(why, "-") != 0 && strcmp(why, by) != 0)
 		fprintf(out, "  why: %s\n", why);
+	if (strcmp(by, "-") != 0)
+		fprintf(out, "  registered by: %s\n", by);
 	for (size_t i = 0; i < json_array_size(events); i++) {
 		const json_t *e = json_array_get(events, i);
 		CLEANUP_FREE char *step = table_string(get(e, "step"));

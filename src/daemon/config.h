@@ -156,7 +156,10 @@ struct config_terminal {
 	uint8_t registration_key[64];
 	size_t registration_key_len; /* 0: from the IKE SA (with a peer) */
 	uint16_t lifetime_s;	     /* asked for (terminal) or the most allowed (server) */
-	bool strict;		     /* policy = strict | lenient (default) */
+	/* Policy (config_policy.c), which a reload changes in place. */
+	uint8_t may; /* server: BINDING_MAY of mobility/registrar.h; terminal: by data, or not */
+	bool strict; /* accept = active-only | shared (default) */
+	uint16_t drain_s; /* with active-only; 0 none */
 	uint32_t replay_packets;
 	uint8_t connections_max;
 	struct config_connection *connections; /* with configured keys; order = preference */
@@ -224,7 +227,8 @@ struct config *config_read_bundle(FILE *in, const char *path, struct err *err);
 /* Same connection with the same keys, addresses and options (a reload leaves it alone). */
 bool config_connection_equal(const struct config_connection *a, const struct config_connection *b);
 bool config_terminal_equal(const struct config_terminal *a,
-			   const struct config_terminal *b); /* without connections, places, peer */
+			   const struct config_terminal *b); /* without connections, places, peer,
+							      * policy */
 bool config_place_equal(const struct config_place *a, const struct config_place *b);
 bool config_pool_equal(const struct config_pool *a, const struct config_pool *b); /* NULL: none */
 /* Same identities, secrets and options; certificates, CAs and CRLs may differ.  NULL: none. */

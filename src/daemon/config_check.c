@@ -240,9 +240,8 @@ bool config_terminal_equal(const struct config_terminal *a, const struct config_
 	return a->registration_spi == b->registration_spi &&
 	       a->registration_key_len == b->registration_key_len &&
 	       mem_equal(a->registration_key, b->registration_key, a->registration_key_len) &&
-	       a->lifetime_s == b->lifetime_s && a->strict == b->strict &&
-	       a->replay_packets == b->replay_packets && a->connections_max == b->connections_max &&
-	       config_pool_equal(a->pool, b->pool);
+	       a->lifetime_s == b->lifetime_s && a->replay_packets == b->replay_packets &&
+	       a->connections_max == b->connections_max && config_pool_equal(a->pool, b->pool);
 }
 
 static bool addrs_equal(const struct addr *a, unsigned a_count, const struct addr *b,

@@ -79,6 +79,11 @@ void config_peer_selectors(const struct config *c, struct config_terminal *t);
 int config_peer_read_eap(struct config_reading *r, cfg_t *ike);
 void config_peer_free(struct config_peer *p);
 
+/* --- config_policy.c */
+/* Of a home server's terminal, when all else of it was read; of the terminal itself. */
+int config_policy_read(struct config_reading *r, cfg_t *sec, struct config_terminal *t);
+int config_policy_read_own(struct config_reading *r, cfg_t *root, struct config_terminal *t);
+
 /* --- config_keep.c */
 bool config_proposal_equal(const struct suite_proposal *a, const struct suite_proposal *b);
 

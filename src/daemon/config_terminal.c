@@ -226,12 +226,10 @@ static bool wants_ike(cfg_t *sec)
 static int read_terminal_section(struct config_reading *r, cfg_t *root, cfg_t *sec,
 				 struct config_terminal *t, uint32_t scope)
 {
-	static const char *const policies[] = {"lenient", "strict", NULL};
 	static const struct config_number numbers[] = {
 	    CONFIG_NUMBER(config_terminal, connections_max, "connections-max", 1, ACTIVE_MAX),
 	};
 	bool ike = wants_ike(sec);
-	unsigned word = 0;
 
 	if (config_section_name(r, sec) < 0)
 		return -1;
@@ -243,11 +241,9 @@ static int read_terminal_section(struct config_reading *r, cfg_t *root, cfg_t *s
 				   t->name);
 	struct config_source s = {.own = sec, .ike = ike ? cfg_getnsec(root, "ike", 0) : NULL};
 	if (read_terminal(r, sec, ike ? &s : NULL, t, scope) < 0 || check_pattern(r, sec, t) < 0 ||
-	    read_pool_of(r, sec, t) < 0 ||
-	    config_field_word(r, sec, "policy", policies, &word) < 0 ||
+	    read_pool_of(r, sec, t) < 0 || config_policy_read(r, sec, t) < 0 ||
 	    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0)
 		return -1;
-	t->strict = word == 1;
 	if (t->peer)
 		config_peer_selectors(r->cfg, t);
 	return 0;
@@ -327,6 +323,7 @@ int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 		snprintf(t->name, sizeof(t->name), "terminal");
 	if (config_field_text(r, root, "name", t->name, sizeof(t->name)) < 0 ||
 	    read_terminal(r, root, ike ? &s : NULL, t, 0) < 0 ||
+	    config_policy_read_own(r, root, t) < 0 ||
 	    (ike && config_places_read_prefer(r, ike, t, cfg_size(root, "connection")) < 0) ||
 	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
 	    config_field_prefixes(r, root, "routes", c->routes, CONFIG_LIST_MAX, &c->route_count) <

@@ -24,6 +24,9 @@ static void binding_changed(void *ctx, const struct binding *b)
 {
 	struct node *n = ctx;
 	struct home *h = home_of(n);
+	/* By a request: its packets may go there at once. */
+	if (h->arrival && b->why == BINDING_BY_REQUEST && b->count)
+		home_place_asked(n, h->arrival->conn);
 	home_routes_publish(h->routes, b);
 	for (uint8_t i = 0; h->steward && i < b->count; i++)
 		steward_placed(h->steward, b->conns[i], clock_now_us());
@@ -124,6 +127,17 @@ static uint32_t epoch_sent(void *ctx, struct conn *conn)
 
 /* --- where terminals are */
 
+/* Only from an address that the configuration has: nobody can choose another. */
+static bool is_fixed(const struct conn *c)
+{
+	const struct config_terminal *t = c->owner;
+	for (const struct config_connection *k = steward_made(c) ? NULL : t->connections; k;
+	     k = k->next)
+		if (!strcmp(k->name, c->name))
+			return k->care_of.addr.family != 0;
+	return false;
+}
+
 static bool follows(const struct conn *c, const struct endpoint *src)
 {
 	const struct config_terminal *t = c->owner;
@@ -171,7 +185,10 @@ static void learn(struct node *n, const struct role_arrival *a)
 		was = old->remote;
 	struct path path = a->back;
 	path.mtu = (uint16_t)n->cfg->mtu;
-	node_conn_set_path(a->conn, &path);
+	if (is_fixed(a->conn))
+		node_conn_set_path(a->conn, &path);
+	else
+		home_place_learn(n, a, &path);
 	conn_set_pair(n->table, a->conn, &care_of, &a->back.local);
 	learned(n, a->conn, &was, a->event->at_us);
 }
@@ -211,6 +228,7 @@ static void home_control_packet(struct node *n, const struct role_arrival *a)
 				       .now_us = e->at_us,
 				       .wall_us = clock_wall_us()};
 	h->arrival = a;
+	uint64_t accepted = registrar_counters(h->registrar)->accepted;
 	if (info.proto == IP_PROTO_MH && info.version == 6)
 		registrar_request6(h->registrar, &ra, e->data + info.l4_off,
 				   info.total_len - info.l4_off);
@@ -219,15 +237,27 @@ static void home_control_packet(struct node *n, const struct role_arrival *a)
 		registrar_request4(h->registrar, &ra, sport, payload, len);
 		look_for_nat(a->conn, payload, len);
 	}
+	if (registrar_counters(h->registrar)->accepted != accepted)
+		home_place_asked(n, a->conn);
 	h->arrival = NULL;
 }
 
-static void home_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t at_us)
+static void home_probe_reply(struct node *n, const struct role_arrival *a, uint64_t id)
 {
-	(void)n;
-	(void)c;
-	(void)id;
-	(void)at_us;
+	home_place_answered(n, a, id);
+}
+
+/* A probe that is not the newest packet says nothing new. */
+static bool home_used(struct node *n, const struct role_arrival *a)
+{
+	struct registrar_data d = {.conn = a->conn,
+				   .number = a->event->number,
+				   .said = a->event->kind == FWD_EV_PROBE,
+				   .now_us = a->event->at_us,
+				   .wall_us = clock_wall_us()};
+	if (a->event->newest)
+		(void)registrar_data(home_of(n)->registrar, &d);
+	return registrar_is_by_data(a->conn);
 }
 
 static void home_mtu_changed(struct node *n, struct conn *c)
@@ -293,6 +323,7 @@ static void connection_gone(struct node *n, struct conn *c)
 {
 	home_leave_begin(n, c->peer->owner);
 	registrar_conn_gone(home_of(n)->registrar, c, clock_now_us());
+	home_place_forget(n, c);
 	node_conn_remove(n, c);
 	home_leave_end(n);
 }
@@ -326,6 +357,7 @@ static int home_start(struct node *n, struct err *err)
 				    .epoch_sent = epoch_sent};
 	n->state = h;
 	h->routes = home_routes_new(n);
+	home_place_start(h);
 	h->registrar = registrar_new(&ops, n->cfg->home_agents, n->cfg->home_agent_count, n->table,
 				     n->moves, n->log);
 	for (struct config_terminal *t = n->cfg->terminals; t; t = t->next)
@@ -347,6 +379,7 @@ static void home_stop(struct node *n)
 		terminal_remove(n, t);
 	registrar_free(h->registrar);
 	home_routes_free(h->routes);
+	home_place_stop(h);
 	free(h);
 	n->state = NULL;
 }
@@ -435,6 +468,21 @@ static int terminal_extend(struct node *n, struct config_terminal *fresh, struct
 	return connections_add(n, fresh, *peer, err);
 }
 
+/* Rules that change with a reload; those of the steward's lines are its own. */
+static void policy_set(struct node *n, const struct config_terminal *t)
+{
+	struct home *h = home_of(n);
+	struct registrar_terminal *rt = registrar_find(h->registrar, t->name);
+	if (!rt)
+		return;
+	registrar_set_policy(rt, t->may, t->drain_s);
+	struct peer *peer = h->steward ? *steward_configured_peer(h->steward, rt) : rt->peer;
+	if (!peer)
+		return;
+	peer->strict = t->strict;
+	peer->implied = t->may & BINDING_MAY(BINDING_BY_DATA);
+}
+
 /* A checked configuration fits; should a part of it not, that is logged and the rest is in
  * force: connections already belong to the fresh one. */
 static int home_reload(struct node *n, struct config *fresh, struct err *err)
@@ -455,6 +503,8 @@ static int home_reload(struct node *n, struct config *fresh, struct err *err)
 	for (struct config_terminal *t = fresh->terminals; t; t = t->next)
 		if (terminal_extend(n, t, err) < 0)
 			log_error(n->log, "home: not in force: %s", err->text);
+		else
+			policy_set(n, t);
 	if (h->steward)
 		steward_extend(h->steward, fresh, clock_now_us());
 	home_routes_pools(h->routes, fresh, n->cfg);
@@ -469,8 +519,9 @@ static usec_t home_tick(struct node *n, usec_t now)
 {
 	struct home *h = home_of(n);
 	usec_t next = registrar_tick(h->registrar, now);
-	usec_t leave = home_routes_tick(h->routes, now);
-	return next < leave ? next : leave;
+	usec_t leave = home_routes_tick(h->routes, now), place = home_place_tick(n, now);
+	next = next < leave ? next : leave;
+	return next < place ? next : place;
 }
 
 static json_t *home_command(struct node *n, const char *command, const json_t *request)
@@ -487,6 +538,7 @@ const struct role role_home = {
     .control_packet = home_control_packet,
     .probe_reply = home_probe_reply,
     .moved = home_moved,
+    .used = home_used,
     .mtu_changed = home_mtu_changed,
     .sweep = home_sweep,
     .expired = home_expired,

@@ -21,6 +21,7 @@ static uint64_t op_wall_us(void *ctx)
 
 static void op_leaving(void *ctx, struct conn *c)
 {
+	home_place_forget(ctx, c);
 	home_leave_begin(ctx, c->peer->owner);
 	home_leave_end(ctx);
 }

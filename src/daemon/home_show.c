@@ -50,12 +50,20 @@ void home_status(struct node *n, json_t *out)
 			json_object_set_new(codes, text, json_integer((json_int_t)k->denied[i]));
 	}
 	ike_status(n, out);
+	const struct home_places *p = &home_of(n)->places;
+	json_object_set_new(out, "places",
+			    json_pack("{s:I,s:I,s:I,s:I}", "on_trial", (json_int_t)p->trials.count,
+				      "begun", (json_int_t)p->begun, "confirmed",
+				      (json_int_t)p->confirmed, "failed", (json_int_t)p->failed));
 	json_object_set_new(out, "bindings", json_integer(bindings));
 	json_object_set_new(out, "registration",
-			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "requests",
-				      (json_int_t)k->requests, "accepted", (json_int_t)k->accepted,
-				      "denied", denied, "silent", (json_int_t)k->silent,
-				      "deregistrations", (json_int_t)k->deregistrations, "expired",
+			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "by_data",
+				      (json_int_t)k->by_data, "by_setup", (json_int_t)k->by_setup,
+				      "data_denied", (json_int_t)k->data_denied, "overtaken",
+				      (json_int_t)k->overtaken, "requests", (json_int_t)k->requests,
+				      "accepted", (json_int_t)k->accepted, "denied", denied,
+				      "silent", (json_int_t)k->silent, "deregistrations",
+				      (json_int_t)k->deregistrations, "expired",
 				      (json_int_t)k->expired, "denied_by_code", codes));
 }
 

@@ -22,6 +22,14 @@ struct listener {
 	int64_t sock; /* as struct path and struct ike_path have it; -1: not there (yet) */
 };
 
+/* Connections whose place is on trial: home_place.c. */
+struct home_places {
+	struct hash trials;
+	struct heap due;
+	uint64_t seed;
+	uint64_t begun, confirmed, failed;
+};
+
 struct home {
 	struct registrar *registrar;
 	struct listener listeners[LISTENERS_MAX];
@@ -31,6 +39,7 @@ struct home {
 	struct steward *steward;	    /* NULL: no IKEv2 */
 	struct node_joint joint;
 	struct log_limit elsewhere;
+	struct home_places places;
 };
 
 static inline struct home *home_of(struct node *n)
@@ -42,6 +51,17 @@ static inline struct home *home_of(struct node *n)
 /* A connection of t is about to go: nothing may name it any longer.  Until home_leave_end. */
 void home_leave_begin(struct node *n, const struct registrar_terminal *t);
 void home_leave_end(struct node *n);
+
+/* home_place.c */
+void home_place_start(struct home *h);
+void home_place_stop(struct home *h);
+/* The newest packet of a->conn came from a->back. */
+void home_place_learn(struct node *n, const struct role_arrival *a, const struct path *path);
+void home_place_answered(struct node *n, const struct role_arrival *a, uint64_t id);
+/* A request of the terminal was accepted on c. */
+void home_place_asked(struct node *n, struct conn *c);
+void home_place_forget(struct node *n, const struct conn *c);
+usec_t home_place_tick(struct node *n, usec_t now_us);
 
 /* home_listen.c */
 /* What the configuration needs and is not there yet.  0 or -errno. */

@@ -20,6 +20,7 @@ struct joint_peer {
 	struct prefix prefixes[PEER_PREFIXES_MAX];
 	bool is_home_server; /* the other side is */
 	bool strict;
+	bool implied; /* data may register */
 	uint32_t replay_packets;
 	void *owner;
 };

@@ -93,7 +93,11 @@ static void event_probe(struct node *n, const struct role_arrival *a)
 		node_send_probe(n, a->conn, ESP_PROBE_REPLY, probe.id, &a->back);
 		break;
 	case ESP_PROBE_REPLY:
-		n->role->probe_reply(n, a->conn, probe.id, a->event->at_us);
+		n->role->probe_reply(n, a, probe.id);
+		break;
+	case ESP_PROBE_USE:
+		if (n->role->used(n, a))
+			node_send_probe(n, a->conn, ESP_PROBE_REPLY, probe.id, &a->back);
 		break;
 	}
 }
@@ -120,9 +124,7 @@ static void conn_path_mtu(struct node *n, struct conn *c, uint32_t mtu, usec_t t
 	c->mtu_told_us = told_us;
 	if (!old || (told_us ? mtu >= old->mtu : mtu == old->mtu))
 		return;
-	struct path path = *old;
-	path.mtu = (uint16_t)mtu;
-	node_conn_set_path(c, &path);
+	node_conn_set_mtu(c, (uint16_t)mtu);
 	log_info(n->log, "node: path mtu connection=%s mtu=%u", c->name, mtu);
 	n->role->mtu_changed(n, c);
 }
@@ -136,6 +138,7 @@ static bool event_is_past(const struct conn *c, const struct fwd_event *e)
 	switch (e->kind) {
 	case FWD_EV_CONTROL:
 	case FWD_EV_PROBE:
+	case FWD_EV_DATA:
 	case FWD_EV_PATH_MTU:
 		return false;
 	case FWD_EV_MOVED:
@@ -196,6 +199,9 @@ static void event_handle(struct node *n, const struct fwd_event *e)
 		break;
 	case FWD_EV_MOVED:
 		n->role->moved(n, &a);
+		break;
+	case FWD_EV_DATA:
+		(void)n->role->used(n, &a);
 		break;
 	case FWD_EV_SOFT_LIFETIME:
 		if (!conn_sa_drains(a.conn, e->sa))

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "crypto/mac.h"
 #include "daemon/role.h"
+#include "mobility/registrar.h"
+#include "sadb/trial.h"
 #include "wire/ip.h"
 
 /* --- peers */
@@ -30,6 +32,7 @@ struct peer *node_peer_make(const struct node_peer_config *cfg)
 	if (cfg->configured_keys)
 		space_begin_epoch(&p->space, node_new_epoch());
 	p->strict = cfg->strict && !cfg->is_home_server;
+	p->implied = cfg->implied && !cfg->is_home_server;
 	p->is_home_server = cfg->is_home_server;
 	return p;
 }
@@ -42,6 +45,7 @@ struct peer *node_peer_new(const struct config_terminal *t, bool is_home_server)
 				       .prefix_count = t->prefix_count,
 				       .replay_packets = t->replay_packets,
 				       .strict = t->strict,
+				       .implied = t->may & BINDING_MAY(BINDING_BY_DATA),
 				       .is_home_server = is_home_server,
 				       .configured_keys = true};
 	return node_peer_make(&cfg);
@@ -296,6 +300,31 @@ void node_conn_set_path(struct conn *c, const struct path *path)
 {
 	for (const struct conn_pair *p = c->pairs; p; p = p->next)
 		sa_set_pair_path(p->out, p->in, path ? path_copy(path) : NULL);
+}
+
+void node_conn_try_path(struct conn *c, const struct path *path, uint64_t credit,
+			const struct path *fallback)
+{
+	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
+		/* One of them has it: what it sends with. */
+		struct path *on = trial_new(p->out == c->out ? credit : 0, fallback);
+		on->local = path->local;
+		on->remote = path->remote;
+		on->sock = path->sock;
+		on->mtu = path->mtu;
+		sa_set_pair_path(p->out, p->in, on);
+	}
+}
+
+void node_conn_set_mtu(struct conn *c, uint16_t mtu)
+{
+	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
+		struct path *copy = sa_path_copy(p->out);
+		if (!copy)
+			continue;
+		copy->mtu = mtu;
+		sa_set_pair_path(p->out, p->in, copy);
+	}
 }
 
 uint32_t node_link_mtu(const struct node *n, const struct conn *c)

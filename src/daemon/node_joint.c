@@ -11,6 +11,7 @@ static struct peer *op_peer_new(void *ctx, const struct joint_peer *p)
 				       .prefix_count = p->prefix_count,
 				       .replay_packets = p->replay_packets,
 				       .strict = p->strict,
+				       .implied = p->implied,
 				       .is_home_server = p->is_home_server};
 	struct peer *peer = node_peer_make(&cfg);
 	peer->owner = p->owner;
@@ -96,6 +97,7 @@ static void op_conn_path(void *ctx, struct conn *c, const struct ike_path *p)
 	if (!c->udp)
 		path.local.port = path.remote.port = 0;
 	node_conn_set_path(c, &path);
+	c->place_proven = true; /* messages went there and back */
 }
 
 struct joint_ops node_joint_ops(struct node_joint *j)

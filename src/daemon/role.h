@@ -37,8 +37,11 @@ struct role {
 	/* A registration message (a whole inner packet) / a probe's reply / the peer's new place.
 	 */
 	void (*control_packet)(struct node *n, const struct role_arrival *a);
-	void (*probe_reply)(struct node *n, struct conn *c, uint64_t id, usec_t at_us);
+	void (*probe_reply)(struct node *n, const struct role_arrival *a, uint64_t id);
 	void (*moved)(struct node *n, const struct role_arrival *a);
+	/* The peer uses a connection that is not active (data, or a probe that says so).  True: it
+	 * is active now, and stays so as long as it is used. */
+	bool (*used)(struct node *n, const struct role_arrival *a);
 	/* The path's MTU changed, and with it what fits into the connection. */
 	void (*mtu_changed)(struct node *n, struct conn *c);
 	void (*expired)(struct node *n, struct conn *c); /* before its state changes */
@@ -91,6 +94,7 @@ struct node_peer_config {
 	uint8_t prefix_count;
 	uint32_t replay_packets; /* of the space that its SAs share, or each has */
 	bool strict, is_home_server;
+	bool implied;	      /* data may register (struct peer) */
 	bool configured_keys; /* numbers in epochs (sadb/sa.h) */
 };
 struct peer *node_peer_make(const struct node_peer_config *cfg);
@@ -131,6 +135,11 @@ void node_conn_sweep(struct node *n, struct conn *c, usec_t now_us);
 /* Publishes where the connection's packets go and whence they are expected (local, remote swap
  * ends for `in`).  NULL: nowhere. */
 void node_conn_set_path(struct conn *c, const struct path *path);
+/* On trial (sadb/trial.h): where packets come from, and may not arrive. */
+void node_conn_try_path(struct conn *c, const struct path *path, uint64_t credit,
+			const struct path *fallback);
+/* The path it has, whatever that is, carries this. */
+void node_conn_set_mtu(struct conn *c, uint16_t mtu);
 /* Of an outer packet, as far as the configuration and the interface say. */
 uint32_t node_link_mtu(const struct node *n, const struct conn *c);
 /* Largest inner packet of the connection now; 0 without a path. */

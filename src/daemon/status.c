@@ -78,6 +78,12 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 	json_object_set_new(o, "behind_nat",
 			    n->cfg->role == ROLE_HOME_SERVER ? json_boolean(c->behind_nat)
 							     : json_null());
+	const struct path *path = rcu_dereference(c->out->path);
+	json_object_set_new(o, "place",
+			    n->cfg->role != ROLE_HOME_SERVER || !path ? json_null()
+			    : path->trial			      ? json_string("on trial")
+			    : c->place_proven			      ? json_string("proven")
+								      : json_string("not proven"));
 	json_object_set_new(o, "spi_in", spi_json(c->in));
 	json_object_set_new(o, "spi_out", spi_json(c->out));
 	json_object_set_new(o, "cipher", json_string(c->in->encr->name));
@@ -115,6 +121,7 @@ static json_t *move_json(const struct move *mv)
 			      "wall_us", (json_int_t)mv->wall_us, "terminal", mv->terminal, "kind",
 			      move_kind_text(mv->kind), "from", mv->from, "to", mv->to, "why",
 			      mv->why, "done", mv->done);
+	json_object_set_new(o, "by", mv->by ? json_string(mv->by) : json_null());
 	json_object_set_new(o, "switch_ms",
 			    mv->switch_us < 0 ? json_null()
 					      : json_real((double)mv->switch_us / USEC_PER_MS));

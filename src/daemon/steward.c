@@ -155,6 +155,21 @@ static void entry_check_addresses(struct steward *s, struct sw_entry *e, usec_t 
 
 /* --- the configuration */
 
+static void entry_policy(const struct sw_entry *e)
+{
+	const struct config_terminal *t = e->t;
+	for (const struct sw_instance *i = e->instances; i; i = i->next) {
+		if (i->rt)
+			registrar_set_policy(i->rt, t->may, t->drain_s);
+		for (const struct sw_line *l = i->lines; l; l = l->next) {
+			if (!l->peer)
+				continue;
+			l->peer->strict = t->strict;
+			l->peer->implied = t->may & BINDING_MAY(BINDING_BY_DATA);
+		}
+	}
+}
+
 static bool entry_keep(struct sw_entry *e, struct config_terminal *fresh, usec_t now_us)
 {
 	if (!config_terminal_equal(e->t, fresh) || !e->t->pool != !fresh->pool)
@@ -218,6 +233,7 @@ void steward_extend(struct steward *s, const struct config *fresh, usec_t now_us
 			end = &e->next_pattern;
 		}
 		entry_check_addresses(s, e, now_us);
+		entry_policy(e);
 	}
 	*end = NULL;
 	pools_free(old);

@@ -74,6 +74,10 @@ void steward_child_down(struct steward *s, struct ike_child *child, const char *
 
 /* A connection's place was learned, or it became active: the IKE SA follows. */
 void steward_placed(struct steward *s, struct conn *c, usec_t now_us);
+/* One of another make answers no probe of ours: its IKE SA is asked.  False: it is a Sojourn's. */
+bool steward_ask_place(struct steward *s, const struct conn *c, usec_t now_us);
+/* ... and answered from there since then. */
+bool steward_answered(const struct conn *c, const struct endpoint *from, usec_t since_us);
 /* Its lifetime is nearly spent: the child SA is rekeyed. */
 void steward_rekey(struct steward *s, struct conn *c, usec_t now_us);
 /* The IKE SAs of a terminal, or of all that fit a pattern's, by its name; returns how many. */

@@ -161,8 +161,10 @@ static struct peer *peer_for(const struct steward *s, const struct sw_line *l)
 {
 	const struct config_terminal *t = l->instance->entry->t;
 	struct registrar_terminal *rt = l->instance->rt;
-	struct joint_peer p = {
-	    .strict = t->strict, .replay_packets = t->replay_packets, .owner = rt};
+	struct joint_peer p = {.strict = t->strict,
+			       .implied = t->may & BINDING_MAY(BINDING_BY_DATA),
+			       .replay_packets = t->replay_packets,
+			       .owner = rt};
 	for (uint8_t i = 0; i < rt->home_count && p.prefix_count < PEER_PREFIXES_MAX; i++)
 		p.prefixes[p.prefix_count++] = prefix_host(&rt->homes[i]);
 	for (uint8_t i = 0; i < rt->prefix_count && p.prefix_count < PEER_PREFIXES_MAX; i++)
@@ -347,6 +349,22 @@ void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
 	    ike_path_equal(&path, ike_sa_path(sa)))
 		return;
 	ike_sa_move(s->engine, sa, &path, false, now_us);
+}
+
+bool steward_ask_place(struct steward *s, const struct conn *c, usec_t now_us)
+{
+	const struct sw_conn *h = c->setup;
+	if (ike_sa_is_sojourn(h->line->sa))
+		return false;
+	ike_sa_probe(s->engine, h->line->sa, now_us);
+	return true;
+}
+
+bool steward_answered(const struct conn *c, const struct endpoint *from, usec_t since_us)
+{
+	const struct sw_conn *h = c->setup;
+	usec_t at_us = ike_sa_answered_us(h->line->sa, from);
+	return at_us && at_us >= since_us;
 }
 
 /* A request that was sent before a move came by where the terminal was: what we ask goes where it

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "crypto/mac.h"
 #include "daemon/terminal_state.h"
+#include "mobility/registrar.h"
 #include "wire/ip.h"
 #include "wire/mip4.h"
 
@@ -33,6 +34,11 @@ static void send_request(void *ctx, struct conn *conn, const struct addr *src,
 static void send_probe(void *ctx, struct conn *conn, uint64_t id)
 {
 	node_send_probe(ctx, conn, ESP_PROBE_REQUEST, id, NULL);
+}
+
+static void send_use(void *ctx, struct conn *conn, uint64_t id)
+{
+	node_send_probe(ctx, conn, ESP_PROBE_USE, id, NULL);
 }
 
 static void publish_routes(struct node *n)
@@ -300,10 +306,10 @@ static void terminal_control_packet(struct node *n, const struct role_arrival *a
 		mover_reply4(m, a->conn, payload, len, e->hello, e->number, e->at_us);
 }
 
-static void terminal_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t at_us)
+static void terminal_probe_reply(struct node *n, const struct role_arrival *a, uint64_t id)
 {
 	if (terminal_of(n)->mover)
-		mover_probe_reply(terminal_of(n)->mover, c, id, at_us);
+		mover_probe_reply(terminal_of(n)->mover, a->conn, id, a->event->at_us);
 }
 
 /* A home server does not move: nothing is learned from another source. */
@@ -311,6 +317,14 @@ static void terminal_moved(struct node *n, const struct role_arrival *a)
 {
 	(void)n;
 	(void)a;
+}
+
+/* A home server registers nowhere. */
+static bool terminal_used(struct node *n, const struct role_arrival *a)
+{
+	(void)n;
+	(void)a;
+	return false;
 }
 
 static void terminal_mtu_changed(struct node *n, struct conn *c)
@@ -384,6 +398,7 @@ static void mover_configure(const struct config *cfg, struct mover_config *mc)
 	mc->mn_ha_key_len = me->registration_key_len;
 	memcpy(mc->mn_ha_key, me->registration_key, sizeof mc->mn_ha_key);
 	mc->lifetime_s = me->lifetime_s;
+	mc->by_data = me->may & BINDING_MAY(BINDING_BY_DATA);
 	mc->probe_idle_us = cfg->probe_idle_ms * USEC_PER_MS;
 	mc->probe_spare_us = cfg->probe_spare_ms * USEC_PER_MS;
 	mc->initial_rto_us = cfg->initial_rto_ms * USEC_PER_MS;
@@ -403,6 +418,7 @@ void terminal_mover_begin(struct node *n, const struct mover_agent *agent)
 				.detach = terminal_detach,
 				.send_request = send_request,
 				.send_probe = send_probe,
+				.send_use = send_use,
 				.activate = terminal_activate,
 				.home = home_change,
 				.epoch_accepted = epoch_accepted,
@@ -530,6 +546,8 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 		mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,
 				fresh->probe_spare_ms * USEC_PER_MS,
 				fresh->initial_rto_ms * USEC_PER_MS);
+	if (t->mover)
+		mover_set_by_data(t->mover, fresh->terminals->may & BINDING_MAY(BINDING_BY_DATA));
 	for (const struct config_connection *c = fresh->terminals->connections; c; c = c->next) {
 		struct conn *have = conn_find_name(n->table, NULL, c->name);
 		if (have && have->state != CONN_EXPIRED)
@@ -546,6 +564,7 @@ const struct role role_terminal = {
     .control_packet = terminal_control_packet,
     .probe_reply = terminal_probe_reply,
     .moved = terminal_moved,
+    .used = terminal_used,
     .mtu_changed = terminal_mtu_changed,
     .sweep = terminal_sweep,
     .expired = terminal_expired,

@@ -19,7 +19,7 @@
 	X(BAD_INNER, "bad-inner", "the inner packet is not a sound IP packet")                     \
 	X(INNER_SOURCE, "inner-source", "the inner source does not belong to the SA")              \
 	X(INNER_DESTINATION, "inner-destination", "the inner destination is not ours")             \
-	X(NOT_ACTIVE, "not-active", "strict policy: the connection is not active")                 \
+	X(NOT_ACTIVE, "not-active", "active connections only are accepted, and this one is not")   \
 	X(HELLO_DATA, "hello-data", "a new epoch announced by something not a registration")       \
 	X(ECN, "ecn", "outer congestion mark on a packet that cannot carry it")                    \
 	X(DUMMY, "dummy", "a dummy packet (next header 59), discarded as it should be")            \
@@ -28,6 +28,7 @@
 	X(BAD_FRAME, "bad-frame", "the TUN device gave something not a sound IP packet")           \
 	X(TOO_BIG, "too-big", "larger than the path; its sender was told")                         \
 	X(NUMBERS_SPENT, "numbers-spent", "the SA has no sequence number left")                    \
+	X(UNCONFIRMED, "unconfirmed", "more than may be sent to an address that has not answered") \
 	X(NO_PATH, "no-path", "the connection has no care-of address yet")                         \
 	/* ourselves */                                                                            \
 	X(SEND_FAILED, "send-failed", "the system refused to send")                                \

@@ -14,6 +14,7 @@ static uint64_t event_spare(enum fwd_event_kind kind)
 	case FWD_EV_PROBE:
 		return FWD_EVENTS_SPARE;
 	case FWD_EV_MOVED:
+	case FWD_EV_DATA:
 	case FWD_EV_PATH_MTU:
 		return FWD_EVENTS_LAST;
 	case FWD_EV_SOFT_LIFETIME:

@@ -148,6 +148,7 @@ enum fwd_event_kind {
 	FWD_EV_CONTROL, /* data: a whole inner IP packet, a registration message */
 	FWD_EV_PROBE,	/* data: the probe's bytes */
 	FWD_EV_MOVED,	/* newest packet of the SA came from another source */
+	FWD_EV_DATA,	/* newest packet of the space came on an SA that is not active */
 	FWD_EV_SOFT_LIFETIME,
 	FWD_EV_HARD_LIFETIME,
 	FWD_EV_PATH_MTU, /* outbound SA's path carries at most mtu */
@@ -160,12 +161,14 @@ struct fwd_event {
 	const struct sa *sa; /* compared, never followed: it may be gone, its SPI another's */
 	uint32_t spi;	     /* of the SA: inbound, except LIFETIME and PATH_MTU of outbound ones */
 	bool outbound;
+	bool newest;	     /* PROBE, DATA: its number is the highest of a shared space */
 	bool hello;	     /* authenticated with the hello number: number below is E<<32|E */
 	uint64_t number;     /* 64-bit sequence number */
 	struct endpoint src; /* whence the packet came, authenticated */
 	uint16_t sock;	     /* packet socket it came from */
 	uint8_t tos;
 	uint32_t mtu;
+	uint32_t outer_len; /* of the packet, with its outer headers */
 	usec_t at_us;
 	uint16_t len;
 	uint8_t data[FWD_EVENT_DATA_MAX];

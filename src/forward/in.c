@@ -29,9 +29,10 @@
 #define SECOND_TRIES_PER_SEC 20000 /* of a node */
 #define SEEN_TRIES_PER_SEC   200
 #define HELLOS_PER_SEC	     500 /* to control, of an SA */
-#define STAGE		     16 /* packets */
+#define STAGE		     16	 /* packets */
 #define ESP_MIN_LEN	     (ESP_HEADER_LEN + ESP_TRAILER_LEN)
 #define ASKED_US	     (50 * USEC_PER_MS)
+#define CLAIM_RETELL_MS	     20			 /* while control does not make it active */
 #define COPY_US		     (100 * USEC_PER_MS) /* how long a path is taken for heard */
 #define PORT_REGISTRATION    434
 
@@ -356,14 +357,25 @@ static void open_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 
 /* --- after opening */
 
+/* With its outer headers. */
+static uint32_t outer_len(const struct in_packet *in)
+{
+	uint32_t header = in->dgram->src.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+	bool udp = atomic_load_explicit(&in->sa->udp, memory_order_relaxed);
+	return in->len + header + (udp ? UDP_HEADER_LEN : 0);
+}
+
 /* The newest packet of the SA came from elsewhere than expected: control decides. */
 static void look_for_move(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	const struct endpoint *src = &in->dgram->src;
 	const struct path *path = rcu_dereference(sa->path);
-	if (path && endpoint_equal(&path->remote, src))
+	if (path && endpoint_equal(&path->remote, src)) {
+		if (path->trial)
+			trial_received(path, outer_len(in));
 		return;
+	}
 	if (sa->moved_path == path && endpoint_equal(&sa->moved_src, src) && sa->moved_us &&
 	    now_us - sa->moved_us < FWD_RETELL_US)
 		return;
@@ -374,6 +386,7 @@ static void look_for_move(struct fwd_worker *w, const struct in_packet *in, usec
 	e->src = *src;
 	e->sock = w->in.sock;
 	e->tos = in->dgram->tos;
+	e->outer_len = outer_len(in);
 	fwd_event_push(w);
 	sa->moved_path = path;
 	sa->moved_src = *src;
@@ -448,22 +461,70 @@ static bool is_registration(const struct fwd_worker *w, const struct peer *peer,
 }
 
 /*
- * Strict policy, and a packet that control has not decided on yet: a terminal that registers a
- * connection sends its data right behind the request, often into the same batch, before control
- * can have published the connection.  So for a moment after a request its SA passes as active.
+ * Active connections only, and a packet that control has not decided on yet: a terminal that
+ * registers a connection sends its data right behind the request, often into the same batch, before
+ * control can have published the connection.  So for a moment after a request its SA passes as
+ * active.
  *
  * That is safe: request and data are authentic under this SA, their numbers are new, and the
  * data's inner source was checked, so nobody but the terminal itself gains by it, and only what
  * an accepted request would give it.  One that is denied may ask again and again; that lets
  * it use another of its own connections, never another's address.
  */
-static bool active_or_asked(struct sa *sa, usec_t now_us)
+static bool asked_lately(struct sa *sa, usec_t now_us)
 {
-	if (atomic_load_explicit(&sa->active, memory_order_relaxed))
-		return true;
 	if (sa->asked_us && now_us - sa->asked_us > ASKED_US)
 		sa->asked_us = 0;
 	return sa->asked_us;
+}
+
+/* What was just marked has the highest number of all connections of its peer. */
+static bool is_newest_of_all(const struct in_packet *in)
+{
+	const struct replay *replay = &in->sa->space->window;
+	return !in->hello && shared_space(in->sa) && replay->packets > 0 &&
+	       replay_top(replay) == in->number;
+}
+
+/*
+ * Implied registration: a terminal uses a connection that is not its active one.  Only the newest
+ * packet of all says so: a replayed or reordered one must not move anything back.  Control decides,
+ * and counts it where it is not allowed.  True: allowed, so that what follows right behind passes
+ * as if it were active.
+ */
+static bool claim(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	if (sa->peer->is_home_server || !is_newest_of_all(in))
+		return false;
+	bool allowed = atomic_load_explicit(&sa->peer->implied, memory_order_relaxed);
+	uint32_t wait_ms = allowed ? CLAIM_RETELL_MS : (uint32_t)(FWD_RETELL_US / USEC_PER_MS);
+	uint32_t now_ms = (uint32_t)(now_us / USEC_PER_MS);
+	if (sa->claimed_ms && now_ms - sa->claimed_ms < wait_ms)
+		return allowed;
+	struct fwd_event *e = fwd_event_slot(w, FWD_EV_DATA, sa, now_us);
+	if (!e)
+		return allowed;
+	e->newest = true;
+	e->number = in->number;
+	e->src = in->dgram->src;
+	e->sock = w->in.sock;
+	e->tos = in->dgram->tos;
+	fwd_event_push(w);
+	sa->claimed_ms = now_ms ? now_ms : 1;
+	return allowed;
+}
+
+/* Is an inner packet taken from a connection that is not active? */
+static bool accept_inactive(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	bool strict = atomic_load_explicit(&sa->peer->strict, memory_order_relaxed);
+	/* A request that came a moment ago is being decided on. */
+	if (asked_lately(sa, now_us) || claim(w, in, now_us) || !strict)
+		return true;
+	uint32_t drain = atomic_load_explicit(&sa->drain, memory_order_relaxed);
+	return drain && (uint32_t)(now_us >> 16) < drain;
 }
 
 static void give_to_control(struct fwd_worker *w, const struct in_packet *in,
@@ -478,6 +539,8 @@ static void give_to_control(struct fwd_worker *w, const struct in_packet *in,
 		return;
 	}
 	e->hello = in->hello;
+	e->newest = kind == FWD_EV_PROBE && is_newest_of_all(in);
+	e->outer_len = outer_len(in);
 	e->number = in->number;
 	e->src = in->dgram->src;
 	e->sock = w->in.sock;
@@ -498,8 +561,12 @@ static void take_dummy(struct fwd_worker *w, const struct in_packet *in, const u
 		fwd_drop(w, DROP_HELLO_DATA, 1);
 	else if (esp_read_probe(payload, len, &probe))
 		give_to_control(w, in, FWD_EV_PROBE, payload, len, now_us);
-	else
+	else {
+		/* An empty one is sent for want of data. */
+		if (len == 0 && !atomic_load_explicit(&in->sa->active, memory_order_relaxed))
+			(void)claim(w, in, now_us);
 		fwd_drop(w, DROP_DUMMY, 1);
+	}
 }
 
 static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t *packet,
@@ -523,7 +590,8 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 		fwd_drop(w, DROP_HELLO_DATA, 1);
 		return;
 	}
-	if (peer->strict && !active_or_asked(sa, now_us)) {
+	if (!atomic_load_explicit(&sa->active, memory_order_relaxed) &&
+	    !accept_inactive(w, in, now_us)) {
 		fwd_drop(w, DROP_NOT_ACTIVE, 1);
 		return;
 	}

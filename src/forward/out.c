@@ -56,13 +56,38 @@ static bool joins(const struct fwd_out *o, unsigned first, unsigned last, unsign
 	       o->ops[last].esp + o->ops[last].len == o->ops[i].esp;
 }
 
+/* What may not go to a path on trial goes where the terminal was proven to be, or nowhere. */
+static void spend(struct fwd_worker *w)
+{
+	struct fwd_out *o = &w->out;
+	for (unsigned i = 0; i < o->count; i++) {
+		struct out_packet *p = &o->packets[i];
+		if (!p->path->trial)
+			continue;
+		uint32_t header =
+		    p->path->remote.addr.family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+		if (atomic_load_explicit(&p->sa->udp, memory_order_relaxed))
+			header += UDP_HEADER_LEN;
+		if (trial_spend(p->path, o->ops[i].len + header))
+			continue;
+		if (trial_of(p->path)->has_fallback) {
+			p->path = &trial_of(p->path)->fallback;
+			continue;
+		}
+		p->refused = true;
+		o->ops[i].ok = false;
+		fwd_drop(w, DROP_UNCONFIRMED, 1);
+	}
+	o->trials = false;
+}
+
 static unsigned make_sends(struct fwd_worker *w)
 {
 	struct fwd_out *o = &w->out;
 	unsigned sends = 0;
 	for (unsigned i = 0; i < o->count;) {
 		if (!o->ops[i].ok) {
-			fwd_drop(w, DROP_SEND_FAILED, 1);
+			fwd_drop(w, DROP_SEND_FAILED, !o->packets[i].refused);
 			i++;
 			continue;
 		}
@@ -123,6 +148,8 @@ void out_flush(struct fwd_worker *w, usec_t now_us)
 	if (o->count == 0)
 		return;
 	crypt_seal(w->crypt, o->ops, o->count);
+	if (o->trials)
+		spend(w);
 	unsigned n = make_sends(w);
 	int sent = n ? w->io.send(w->io.ctx, o->sends, (int)n) : 0;
 	fwd_add(&w->stats.out_sends, (uint64_t)(sent > 0 ? sent : 0));
@@ -154,6 +181,7 @@ static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t 
 	writer_u32(&esp, sa->spi);
 	writer_u32(&esp, (uint32_t)number);
 	esp_write_trailer(p + head, inner_len, sa->block_len, outer->next_header);
+	o->trials |= t->path->trial;
 	o->ops[o->count] = (struct crypt_op){
 	    .crypt = sa->crypt,
 	    .esp = p,

@@ -15,6 +15,7 @@
 #include "forward/ikebox.h"
 #include "forward/merge.h"
 #include "forward/segment.h"
+#include "sadb/trial.h"
 #include "wire/esp.h"
 #include "wire/ip.h"
 
@@ -79,7 +80,8 @@ struct out_packet {
 	const struct path *path;
 	uint8_t tos;
 	bool df;
-	bool alone; /* never in a UDP_SEGMENT send */
+	bool alone;   /* never in a UDP_SEGMENT send */
+	bool refused; /* counted already */
 };
 
 /* Where a frame goes. */
@@ -94,6 +96,7 @@ struct fwd_out {
 	struct fwd_lookup lookups[FWD_FRAMES_MAX];
 	size_t used;
 	unsigned count;
+	bool trials; /* some of the packets go where they may not arrive (sadb/trial.h) */
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct out_packet packets[FWD_OPS_MAX];
 	struct fwd_send sends[FWD_OPS_MAX];

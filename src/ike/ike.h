@@ -281,6 +281,8 @@ const struct suite *ike_sa_suite(const struct ike_sa *sa);
 void ike_sa_spis(const struct ike_sa *sa, uint8_t spi_i[IKE_SPI_LEN], uint8_t spi_r[IKE_SPI_LEN]);
 usec_t ike_sa_since_us(const struct ike_sa *sa);
 usec_t ike_sa_heard_us(const struct ike_sa *sa); /* last authenticated message; 0 none */
+/* When one of our requests was answered from there last: it arrives what is sent there; 0 never. */
+usec_t ike_sa_answered_us(const struct ike_sa *sa, const struct endpoint *from);
 usec_t ike_sa_rekey_us(const struct ike_sa *sa); /* when; USEC_NEVER */
 /* A key bound to this IKE SA: prf+(SK_d, label), the same on both sides until a rekey. */
 int ike_sa_derive(const struct ike_sa *sa, const char *label, uint8_t *out, size_t len)

@@ -427,6 +427,8 @@ static void message_opened(struct ike_sa *sa, struct inbound *in, enum place pla
 		mobike_heard(sa, &in->path, place == PLACE_REQUEST);
 	}
 	if (place == PLACE_RESPONSE) {
+		sa->answered_us = sa->engine->now_us;
+		sa->answered_from = in->path.remote;
 		message_response(sa, in, v);
 		return;
 	}

@@ -167,6 +167,8 @@ struct ike_sa {
 	usec_t heard_us;			 /* last authenticated message */
 	usec_t sent_us;				 /* last message, for keepalives */
 	usec_t liveness_at_us;
+	usec_t answered_us; /* one of our requests, last */
+	struct endpoint answered_from;
 	uint32_t hash_algorithms;  /* the peer's, RFC 7427; 0: none told */
 	uint32_t moved_message_id; /* of the newest request that told an address (MOBIKE) */
 	bool moved_any;

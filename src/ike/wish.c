@@ -256,6 +256,11 @@ usec_t ike_sa_since_us(const struct ike_sa *sa)
 	return sa->since_us;
 }
 
+usec_t ike_sa_answered_us(const struct ike_sa *sa, const struct endpoint *from)
+{
+	return endpoint_equal(&sa->answered_from, from) ? sa->answered_us : 0;
+}
+
 usec_t ike_sa_heard_us(const struct ike_sa *sa)
 {
 	return sa->heard_us;

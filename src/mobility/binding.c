@@ -74,6 +74,14 @@ static bool conn_is_usable(const struct binding_ask *ask, const struct conn *c)
 	return c == ask->conn || (c->out && rcu_dereference(c->out->path));
 }
 
+bool binding_is_all(const struct registrar_terminal *t, const struct conn *c)
+{
+	for (uint8_t i = 0; i < t->home_count; i++)
+		if (t->bindings[i]->count != 1 || t->bindings[i]->conns[0] != c)
+			return false;
+	return t->home_count > 0;
+}
+
 uint8_t binding_room(const struct registrar_terminal *t)
 {
 	return t->connections_max > ACTIVE_MAX ? ACTIVE_MAX
@@ -114,7 +122,9 @@ void binding_plan(const struct registrar *r, const struct binding_ask *ask,
 	memset(plan, 0, sizeof(*plan));
 	if (ask->deregister && ask->everything)
 		return;
-	if (!ask->deregister && ask->conn->state == CONN_EXPIRED) {
+	/* Ending a binding is always allowed. */
+	bool may = binding_may(ask->binding->terminal, BINDING_BY_REQUEST);
+	if (!ask->deregister && (ask->conn->state == CONN_EXPIRED || !may)) {
 		plan->code = MIP4_PROHIBITED;
 		return;
 	}
@@ -159,6 +169,8 @@ static void conn_leave(struct registrar *r, struct conn *c, usec_t now_us)
 {
 	if (conn_is_bound(c))
 		return;
+	const struct registrar_terminal *t = binding_terminal(c);
+	conn_set_drain(c, t && t->drain_s ? now_us + (usec_t)t->drain_s * USEC_PER_SEC : 0);
 	conn_set_active(c, false);
 	if (c->state == CONN_ACTIVE)
 		conn_set_state(r->table, c, CONN_READY, now_us);
@@ -205,6 +217,7 @@ static void move_record(struct registrar *r, const struct binding *b, struct con
 		mv = moves_begin(r->moves, move_kind_of(from, from_count, b->count, now_us),
 				 b->terminal->name, from_names, to_names, now_us, wall_us);
 		(void)snprintf(mv->why, sizeof(mv->why), "%s", binding_why_text(b->why));
+		mv->by = binding_why_text(b->why);
 		r->last_move = mv;
 	}
 	move_note(mv, now_us, MOVE_SWITCH, "%s to %s", addr_format(&b->home, home),
@@ -227,6 +240,7 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 	for (uint8_t i = 0; i < count; i++)
 		b->conns[i] = conns[i];
 	b->why = why;
+	b->terminal->left &= !count;
 	if (!count) {
 		b->lifetime_s = 0;
 		b->expires_us = USEC_NEVER;

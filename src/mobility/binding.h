@@ -24,7 +24,7 @@ struct registrar {
 	struct heap expiries;
 	uint64_t seed;
 	struct registrar_counters counters;
-	struct log_limit denied_limit;
+	struct log_limit denied_limit, data_limit;
 	struct move *last_move; /* joined by the other home addresses of the same terminal */
 };
 
@@ -68,6 +68,23 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 /* Empties b, or takes c out of it, and publishes. */
 void binding_drop(struct registrar *r, struct binding *b, const struct conn *c, const char *reason,
 		  usec_t now_us);
+
+/* Registration of this kind is allowed. */
+static inline bool binding_may(const struct registrar_terminal *t, enum binding_why why)
+{
+	return t->may & BINDING_MAY(why);
+}
+/* c has every binding of its terminal for itself. */
+bool binding_is_all(const struct registrar_terminal *t, const struct conn *c);
+/* registrar_data.c */
+/* The terminal used what is active now, or made it so by data, after it had sent the packet with
+ * this number on c. */
+bool binding_is_newer(const struct registrar_terminal *t, const struct conn *c, uint64_t number);
+/* A request that comes later than packets by which b moved: it is of the past. */
+bool binding_overtook(struct registrar *r, const struct binding *b,
+		      const struct registrar_arrival *a);
+/* Made by data, and its connections were heard within its lifetime: it lives on. */
+bool binding_is_alive(struct registrar *r, struct binding *b, usec_t now_us);
 
 /* Connections that a binding of this terminal may have, 1 to ACTIVE_MAX. */
 uint8_t binding_room(const struct registrar_terminal *t);

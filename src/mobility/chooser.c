@@ -247,7 +247,7 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 	if (registered_s && registrant_is_quiet(m, now_us))
 		registrant_set_up(m, c, registered_s, now_us);
 	else
-		registrant_start(m, c, false, false, now_us);
+		registrant_begin(m, c, false, now_us);
 	if (m->activated)
 		; /* registered by its setup: they go already */
 	else if (!registrant_is_cold(m, c))
@@ -267,7 +267,7 @@ static void keep_trying(struct mover *m, usec_t now_us)
 {
 	/* Two requests are as good as lost already: begin with a hello. */
 	if (!registrant_pending(m))
-		registrant_start(m, m->active, false, true, now_us);
+		registrant_begin(m, m->active, true, now_us);
 }
 
 static struct candidate *home_via(struct mover *m)
@@ -371,7 +371,7 @@ void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us)
 		waits |= m->regs[i].pending;
 		m->regs[i].via = NULL;
 	}
-	if (used)
+	if (used || m->use.via == c)
 		registrant_stop(m);
 	/* Another one has to say that we are at home. */
 	if (waits && m->place == MOVER_HOME)
@@ -445,4 +445,7 @@ void chooser_place(struct mover *m, usec_t now_us)
 	m->ops.home(m->ops.ctx, &m->home_at);
 	move_note(m->move, now_us, MOVE_SWITCH, "native on %s", m->home_at.interface);
 	chooser_go_home(m, now_us);
+	/* What were sent there from now on would register it again. */
+	if (m->cfg.by_data && m->active)
+		packets_nowhere(m, now_us);
 }

@@ -279,7 +279,7 @@ static void setup_overtaken(struct mover *m, struct candidate *c, usec_t now_us)
 		return;
 	}
 	if (m->active && m->active != c)
-		registrant_start(m, m->active, false, false, now_us);
+		registrant_begin(m, m->active, false, now_us);
 }
 
 static void match_all(struct mover *m, usec_t now_us)
@@ -437,6 +437,12 @@ void mover_set_times(struct mover *m, uint32_t probe_idle_us, uint32_t probe_spa
 	m->cfg.initial_rto_us = initial_rto_us;
 }
 
+void mover_set_by_data(struct mover *m, bool on)
+{
+	m->cfg.by_data = on;
+	m->use_again_us = 0;
+}
+
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us)
 {
 	struct candidate *c = mover_find(m, conn);
@@ -511,7 +517,9 @@ const char *mover_registered_by(const struct mover *m, const struct addr *home)
 {
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
 		if (addr_equal(&m->regs[i].home, home) && m->regs[i].registered)
-			return m->regs[i].by_setup ? "setup" : "request";
+			return m->regs[i].by_setup  ? "setup"
+			       : m->regs[i].by_data ? "data"
+						    : "request";
 	return "none";
 }
 

@@ -67,6 +67,7 @@ struct mover_config {
 	uint8_t mn_ha_key[MOVER_KEY_MAX];
 	size_t mn_ha_key_len;
 	uint16_t lifetime_s;
+	bool by_data; /* moves by using a connection, and asks only where that does not do */
 	uint32_t probe_idle_us;	 /* active: ask when we sent and heard nothing for this long */
 	uint32_t probe_spare_us; /* others: ask this often (keeps NAT and round trip known) */
 	uint32_t initial_rto_us; /* first one on a connection never measured */
@@ -98,6 +99,8 @@ struct mover_ops {
 			     const struct addr *dst, const uint8_t *msg, size_t len,
 			     uint32_t hello_epoch);
 	void (*send_probe)(void *ctx, struct conn *conn, uint64_t id);
+	/* A probe that says that we use this connection.  NULL: by_data is not possible. */
+	void (*send_use)(void *ctx, struct conn *conn, uint64_t id);
 	/* Our packets go out on these from now (count 0: none). */
 	void (*activate)(void *ctx, struct conn *const *conns, uint8_t count);
 	/* At home on this care-of address (NULL: away again): native addresses and routes. */
@@ -162,12 +165,15 @@ void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now
 void mover_set_times(struct mover *m, uint32_t probe_idle_us, uint32_t probe_spare_us,
 		     uint32_t initial_rto_us);
 
+/* By data, or by requests, from the next move on. */
+void mover_set_by_data(struct mover *m, bool on);
+
 /* For display. */
 enum mover_place { MOVER_DETACHED, MOVER_AWAY, MOVER_HOME };
 enum mover_place mover_place(const struct mover *m);
 bool mover_registered(const struct mover *m, const struct addr *home, usec_t *expires_us,
 		      uint8_t *last_code);
-/* "request", "setup"; "none" when it is not registered. */
+/* "request", "data", "setup"; "none" when it is not registered. */
 const char *mover_registered_by(const struct mover *m, const struct addr *home);
 /* The home server's inner address of this family; none: not known. */
 struct addr mover_home_agent(const struct mover *m, uint8_t family);

@@ -2,7 +2,7 @@
 /*
  * Inside the mover.  mover.c: connections and care-of addresses.  chooser.c: which connection
  * is active, home and away, the timeline.  prober.c: whether a connection works.  registrant.c:
- * requests and replies.
+ * requests and replies.  registrant_data.c: registration by data.
  *
  * Every event ends in chooser_choose, the one place that decides.
  */
@@ -70,9 +70,19 @@ struct registration {
 	struct sent sent[SENT_KEPT];
 	unsigned sent_count;
 	uint16_t sequence;
-	bool registered, by_setup;
+	bool registered, by_setup, by_data;
 	usec_t expires_us;
 	uint8_t last_code;
+};
+
+/* What says that a connection is used, until it is answered. */
+struct use {
+	struct candidate *via; /* NULL: nothing is out */
+	struct sent sent[SENT_KEPT];
+	unsigned sent_count;
+	uint8_t unanswered;
+	usec_t started_us, next_us;
+	uint32_t rto_us;
 };
 
 struct mover {
@@ -101,6 +111,8 @@ struct mover {
 	char cause[MOVE_TEXT_MAX];
 	/* registration */
 	struct registration regs[MOVER_HOMES_MAX];
+	struct use use;
+	usec_t use_again_us; /* the server does not answer it: not before then; 0: try */
 	usec_t requested_us; /* the last request was sent; 0: none ever */
 	uint64_t last_id;
 	uint32_t last_hello6;
@@ -176,5 +188,21 @@ uint8_t registrant_unanswered(const struct mover *m);
 /* Something came back over c: what waits for long on it is sent now. */
 void registrant_hurry(struct mover *m, struct candidate *c, usec_t now_us);
 usec_t registrant_tick(struct mover *m, usec_t now_us);
+/* The numbers of this connection are told by epochs, which begin with requests. */
+bool registrant_has_epochs(const struct candidate *c);
+/* All of them, when no answer is waited for. */
+void registrant_forget(struct mover *m);
+
+/* registrant_data.c */
+/* Registers c: by data where it is to be so and can be, else by requests.  doubt: the server may
+ * not be able to follow our numbers. */
+void registrant_begin(struct mover *m, struct candidate *c, bool doubt, usec_t now_us);
+void use_stop(struct mover *m);
+bool use_pending(const struct mover *m);
+uint8_t use_unanswered(const struct mover *m);
+void use_hurry(struct mover *m, struct candidate *c, usec_t now_us);
+/* True: id answers it. */
+bool use_reply(struct mover *m, struct candidate *c, uint64_t id, usec_t now_us);
+usec_t use_tick(struct mover *m, usec_t now_us);
 
 #endif

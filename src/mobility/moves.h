@@ -51,6 +51,7 @@ struct move {
 	char terminal[40];
 	char from[40], to[40]; /* connection names, "home", "" */
 	char why[MOVE_TEXT_MAX];
+	const char *by; /* what registered it: "request", "data", "setup"; NULL: nothing (yet) */
 	bool done;
 	uint32_t signalling_packets, signalling_octets; /* registration, both ways, inner octets */
 	uint64_t lost;		/* numbers of the other side that never came */

@@ -196,7 +196,7 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 void mover_probe_reply(struct mover *m, struct conn *conn, uint64_t id, usec_t now_us)
 {
 	struct candidate *c = mover_find(m, conn);
-	if (!c || !c->attached || !id)
+	if (!c || !c->attached || !id || use_reply(m, c, id, now_us))
 		return;
 	for (unsigned i = 0; i < SENT_KEPT; i++) {
 		if (c->probes[i].id != id)

@@ -48,14 +48,14 @@ static uint64_t server_clock_us(const struct mover *m)
 }
 
 /* Hello packets are possible. */
-static bool has_epochs(const struct candidate *c)
+bool registrant_has_epochs(const struct candidate *c)
 {
 	return c->conn->out && c->conn->out->esn && c->conn->out->configured_keys;
 }
 
 bool registrant_is_cold(const struct mover *m, const struct candidate *c)
 {
-	return has_epochs(c) && m->ops.epoch_heard(m->ops.ctx, c->conn) == 0;
+	return registrant_has_epochs(c) && m->ops.epoch_heard(m->ops.ctx, c->conn) == 0;
 }
 
 bool registrant_pending(const struct mover *m)
@@ -63,12 +63,12 @@ bool registrant_pending(const struct mover *m)
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
 		if (m->regs[i].pending)
 			return true;
-	return false;
+	return use_pending(m);
 }
 
 uint8_t registrant_unanswered(const struct mover *m)
 {
-	uint8_t most = 0;
+	uint8_t most = use_unanswered(m);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
 		const struct registration *r = &m->regs[i];
 		if (!r->pending || r->denied)
@@ -229,8 +229,8 @@ static void send6(struct mover *m, struct registration *r, bool hello, usec_t no
 
 static void transmit(struct mover *m, struct registration *r, usec_t now_us)
 {
-	bool hello =
-	    has_epochs(r->via) && (registrant_is_cold(m, r->via) || r->unanswered >= PLAIN_TRIES);
+	bool hello = registrant_has_epochs(r->via) &&
+		     (registrant_is_cold(m, r->via) || r->unanswered >= PLAIN_TRIES);
 	r->held = hello && r != hello_turn(m);
 	r->next_us = now_us + r->rto_us;
 	if (r->held)
@@ -291,6 +291,7 @@ static void prepare(struct mover *m, struct registration *r, struct candidate *c
 void registrant_start(struct mover *m, struct candidate *c, bool deregister, bool doubt,
 		      usec_t now_us)
 {
+	use_stop(m);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
 		prepare(m, &m->regs[i], c, deregister, doubt, now_us);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
@@ -299,6 +300,12 @@ void registrant_start(struct mover *m, struct candidate *c, bool deregister, boo
 }
 
 void registrant_stop(struct mover *m)
+{
+	use_stop(m);
+	registrant_forget(m);
+}
+
+void registrant_forget(struct mover *m)
 {
 	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
 		struct registration *r = &m->regs[i];
@@ -322,6 +329,7 @@ static void release_held(struct mover *m, usec_t now_us)
 
 void registrant_hurry(struct mover *m, struct candidate *c, usec_t now_us)
 {
+	use_hurry(m, c, now_us);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
 		struct registration *r = &m->regs[i];
 		uint32_t rto = conn_rto_us(c->conn, m->cfg.initial_rto_us);
@@ -366,6 +374,10 @@ static bool has_no_proof(const struct mover *m, const struct registration *r)
 
 static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 {
+	if (!r->pending && m->cfg.by_data && now_us >= m->use_again_us && !hello_open(r)) {
+		registrant_begin(m, m->active, false, now_us);
+		return;
+	}
 	if (!r->pending) {
 		/* Half the lifetime is over, or the answer to a hello is. */
 		prepare(m, r, m->active, false, false, now_us);
@@ -391,7 +403,7 @@ static void on_timer(struct mover *m, struct registration *r, usec_t now_us)
 
 usec_t registrant_tick(struct mover *m, usec_t now_us)
 {
-	usec_t next = USEC_NEVER;
+	usec_t next = use_tick(m, now_us);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
 		struct registration *r = &m->regs[i];
 		if (r->registered && r->expires_us <= now_us) {
@@ -429,7 +441,7 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 	r->unanswered = 0;
 	m->bump_us = 0;
 	r->registered = !r->deregister;
-	r->by_setup = false;
+	r->by_setup = r->by_data = false;
 	bool infinite = granted_s == MIP4_LIFETIME_INFINITE;
 	r->expires_us =
 	    infinite || r->deregister ? USEC_NEVER : now_us + (usec_t)granted_s * USEC_PER_SEC;
@@ -445,6 +457,7 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 	m->failed = NULL;
 	if (move) {
 		m->move_replied = true;
+		move->by = "request";
 		move_note(move, now_us, MOVE_REPLY, "%s code %u", home, code);
 	}
 	release_held(m, now_us);
@@ -463,6 +476,8 @@ void registrant_set_up(struct mover *m, struct candidate *c, uint16_t granted_s,
 		accepted(m, r, c, MIP4_ACCEPTED, granted_s, now_us);
 		r->by_setup = true;
 	}
+	if (m->move)
+		m->move->by = "setup";
 }
 
 static void denied(struct mover *m, struct registration *r, struct candidate *c, uint8_t code,

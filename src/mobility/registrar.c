@@ -55,6 +55,7 @@ struct registrar_terminal *registrar_terminal_new(uint8_t homes, uint8_t prefixe
 	t->prefixes = (struct prefix *)((char *)t + prefixes_off);
 	t->mn_ha_key = (uint8_t *)t + key_off;
 	t->mn_ha_key_room = (uint8_t)key_len;
+	t->may = BINDING_MAY_DEFAULT;
 	return t;
 }
 
@@ -203,7 +204,7 @@ uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, u
 	const struct addr *homes = s->home_count ? s->homes : t ? t->homes : NULL;
 	uint8_t count = s->home_count ? s->home_count : t ? t->home_count : 0;
 	*granted_s = 0;
-	if (!t || !count || s->conn->state == CONN_EXPIRED)
+	if (!t || !count || s->conn->state == CONN_EXPIRED || !binding_may(t, BINDING_BY_SETUP))
 		return MIP4_PROHIBITED;
 	for (uint8_t i = 0; i < count; i++)
 		if (!binding_find(t, &homes[i]))
@@ -226,6 +227,7 @@ uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, u
 	if (identification > t->last_identification)
 		t->last_identification = identification;
 	r->counters.accepted++;
+	r->counters.by_setup++;
 	log_info(r->log, "registrar: set up terminal=%s connection=%s lifetime_s=%u", t->name,
 		 s->conn->name, *granted_s);
 	return MIP4_ACCEPTED;
@@ -263,9 +265,11 @@ usec_t registrar_tick(struct registrar *r, usec_t now_us)
 {
 	struct heap_item *first;
 	while ((first = heap_first(&r->expiries)) && first->at_us <= now_us) {
+		struct binding *b = hash_owner(first, struct binding, expiry);
+		if (binding_is_alive(r, b, now_us))
+			continue;
 		r->counters.expired++;
-		binding_drop(r, hash_owner(first, struct binding, expiry), NULL, "lifetime ended",
-			     now_us);
+		binding_drop(r, b, NULL, "lifetime ended", now_us);
 	}
 	return first ? first->at_us : USEC_NEVER;
 }

@@ -26,6 +26,10 @@
 enum binding_why { BINDING_BY_REQUEST, BINDING_BY_DATA, BINDING_BY_SETUP };
 const char *binding_why_text(enum binding_why w);
 
+/* Sets of them: which kinds of registration a terminal may make a connection active by. */
+#define BINDING_MAY(why)    (1u << (why))
+#define BINDING_MAY_DEFAULT (BINDING_MAY(BINDING_BY_REQUEST) | BINDING_MAY(BINDING_BY_SETUP))
+
 /* A terminal as the home server's configuration has it, or as the setup of its connections made it.
  * A home server has a million of them, each with a binding: they have room for what they hold, and
  * no more. */
@@ -38,6 +42,8 @@ struct registrar_terminal {
 	uint16_t lifetime_max_s;
 	uint16_t size; /* in memory */
 	uint8_t mn_ha_key_len, mn_ha_key_room;
+	uint8_t may;	  /* BINDING_MAY; BINDING_MAY_DEFAULT unless set */
+	uint16_t drain_s; /* a connection that leaves a binding is still accepted so long */
 	/* Behind it; see registrar_terminal_new. */
 	struct addr *homes; /* each has its own binding */
 	struct prefix *prefixes;
@@ -48,6 +54,8 @@ struct registrar_terminal {
 	/* Kept by the registrar: */
 	struct binding **bindings;    /* behind it as well */
 	uint64_t last_identification; /* highest accepted */
+	uint64_t data_number;	      /* of the packet that registered by data last */
+	bool left;		      /* a request emptied a binding, and nothing came after it */
 	uint32_t last_hello6;	      /* epoch of the last hello that came with a Binding Update */
 	struct registrar_terminal *next, *prev;
 };
@@ -105,6 +113,9 @@ struct registrar_ops {
 
 struct registrar_counters {
 	uint64_t requests, accepted, denied[256], silent, deregistrations, expired;
+	uint64_t overtaken;	    /* requests that newer packets of the terminal came before */
+	uint64_t by_data, by_setup; /* bindings changed so */
+	uint64_t data_denied;
 };
 
 struct registrar;
@@ -152,6 +163,38 @@ struct registrar_setup {
 	uint64_t wall_us;
 };
 uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, uint16_t *granted_s);
+
+/*
+ * Authenticated data registers the connection it came on: it becomes the active one of all home
+ * addresses of its terminal.  The caller vouches that the packet is authentic, was not seen before
+ * and was, when it came, the newest of its sequence space (its number the highest): so neither a
+ * replayed nor a reordered one moves a binding back.  Here it is looked at once more: nothing newer
+ * came on what is active now.  A binding so made lasts as long as its connection is heard within
+ * the terminal's lifetime.  After a request that ended a binding data alone begins none again: who
+ * came home may have had packets under way.  The way of the packet does not matter: an ESP packet,
+ * or one whose AH covers the outer addresses.
+ */
+enum registrar_data_verdict {
+	REGISTRAR_DATA_MOVED,
+	REGISTRAR_DATA_SAME, /* it is the active one already */
+	REGISTRAR_DATA_LATE,
+	REGISTRAR_DATA_DENIED, /* not allowed, or its numbers say nothing about other connections;
+				* counted */
+};
+struct registrar_data {
+	struct conn *conn;
+	uint64_t number; /* of the packet, 64 bits */
+	bool said;	 /* it says itself that the connection is used: not just data */
+	usec_t now_us;
+	uint64_t wall_us;
+};
+enum registrar_data_verdict registrar_data(struct registrar *r, const struct registrar_data *d);
+/* It is the active one of all home addresses, by data. */
+bool registrar_is_by_data(const struct conn *c);
+
+/* Other rules from now (a reload). */
+void registrar_set_policy(struct registrar_terminal *t, uint8_t may, uint16_t drain_s);
+
 /* An active connection goes to another place without another connection (MOBIKE, or its NAT):
  * on the timeline of each terminal's moves. */
 void registrar_note_place(struct registrar *r, const struct conn *c, const char *from,

@@ -126,8 +126,10 @@ static void registrar_commit4(struct registrar *r, const struct request4 *q,
 	bool changed = binding_assign(r, ask->binding, plan->conns, plan->count, BINDING_BY_REQUEST,
 				      ask->lifetime_s, a->now_us, a->wall_us);
 	r->counters.accepted++;
-	if (ask->deregister)
+	if (ask->deregister) {
 		r->counters.deregistrations++;
+		q->t->left |= !plan->count;
+	}
 	if (a->hello)
 		r->ops.epoch_accepted(r->ops.ctx, a->conn, a->number);
 	if (changed)
@@ -189,6 +191,8 @@ void registrar_request4(struct registrar *r, const struct registrar_arrival *a, 
 	struct binding_ask ask;
 	struct binding_plan plan;
 	ask_from(&q, b, &ask);
+	if (binding_overtook(r, b, a))
+		return;
 	binding_plan(r, &ask, &plan);
 	if (plan.code >= MIP4_UNSPECIFIED) {
 		deny(r, &q, plan.code, &plan);

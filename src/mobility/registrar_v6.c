@@ -143,8 +143,10 @@ static void registrar_commit6(struct registrar *r, const struct request6 *q,
 	bool changed = binding_assign(r, b, plan->conns, plan->count, BINDING_BY_REQUEST,
 				      ask->lifetime_s, a->now_us, a->wall_us);
 	r->counters.accepted++;
-	if (ask->deregister)
+	if (ask->deregister) {
 		r->counters.deregistrations++;
+		q->t->left |= !plan->count;
+	}
 	if (a->hello)
 		r->ops.epoch_accepted(r->ops.ctx, a->conn, a->number);
 	if (changed)
@@ -198,6 +200,8 @@ void registrar_request6(struct registrar *r, const struct registrar_arrival *a, 
 	struct binding_plan plan;
 	uint16_t units = lifetime_grant(&q);
 	ask_from(&q, b, units, &ask);
+	if (binding_overtook(r, b, a))
+		return;
 	binding_plan(r, &ask, &plan);
 	if (plan.code >= MIP4_UNSPECIFIED) {
 		denial.status = status_of(plan.code);

@@ -386,6 +386,7 @@ static void inherit(struct sa *sa, const struct sa *from)
 	if (!from)
 		return;
 	atomic_store(&sa->active, atomic_load(&from->active));
+	atomic_store(&sa->drain, atomic_load(&from->drain));
 	carry(&sa->last_us, &from->last_us);
 	carry(&sa->first_us, &from->first_us);
 }
@@ -491,6 +492,24 @@ void conn_set_active(struct conn *c, bool on)
 	for (struct conn_pair *p = c->pairs; p; p = p->next)
 		if (p->in)
 			atomic_store(&p->in->active, on);
+}
+
+void conn_set_drain(struct conn *c, usec_t until_us)
+{
+	for (struct conn_pair *p = c->pairs; p; p = p->next)
+		if (p->in)
+			atomic_store_explicit(&p->in->drain, SA_DRAIN(until_us),
+					      memory_order_relaxed);
+}
+
+uint64_t conn_newest(const struct conn *c)
+{
+	uint64_t newest = 0;
+	for (const struct conn_pair *p = c->pairs; p; p = p->next) {
+		uint64_t n = p->in ? atomic_load_explicit(&p->in->newest, memory_order_relaxed) : 0;
+		newest = n > newest ? n : newest;
+	}
+	return newest;
 }
 
 usec_t conn_heard_us(const struct conn *c)

@@ -63,8 +63,9 @@ struct conn {
 	unsigned ifindex;
 	struct network network;
 	bool udp;
-	bool behind_nat;  /* learned: the care-of address is not the one configured */
-	uint8_t draining; /* pairs */
+	bool behind_nat;   /* learned: the care-of address is not the one configured */
+	uint8_t draining;  /* pairs */
+	bool place_proven; /* home server: something sent to its care-of address was answered */
 	enum conn_state state;
 	struct sa *in;		     /* of the latest pair */
 	struct sa *out;		     /* of the pair in use */
@@ -141,6 +142,10 @@ void conn_pair_retire(struct conn_table *t, struct conn_pair *pair); /* SAs by r
 void conn_set_state(struct conn_table *t, struct conn *c, enum conn_state s, usec_t now_us);
 /* Inbound SAs: in the peer's binding or not. */
 void conn_set_active(struct conn *c, bool on);
+/* ... and how long they are accepted without it, where the peer is strict; 0: not. */
+void conn_set_drain(struct conn *c, usec_t until_us);
+/* The highest authentic number on any of its pairs; 0: none. */
+uint64_t conn_newest(const struct conn *c);
 /* The last authentic packet, on whatever SA; 0: none. */
 usec_t conn_heard_us(const struct conn *c);
 /* What came in on it, and went out, since it was made. */

@@ -14,6 +14,7 @@
  * is never above 2^32 - 1.
  */
 #include "sadb/sa.h"
+#include "sadb/trial.h"
 
 #include "base/lines.h"
 #include "wire/esp.h"
@@ -93,7 +94,7 @@ void sa_free(struct sa *sa)
 	if (!shared)
 		space_clear(&sa->own_space);
 	if (!sa->path_lent)
-		lines_free(sa->path, sizeof(struct path));
+		path_free(sa->path);
 	lines_free(sa, sa_len(shared));
 }
 
@@ -115,7 +116,7 @@ struct path *path_new(void)
 
 void path_free(struct path *path)
 {
-	lines_free(path, sizeof(*path));
+	lines_free(path, path && path->trial ? sizeof(struct trial) : sizeof(*path));
 }
 
 static void path_free_rcu(struct rcu_head *head)
@@ -145,9 +146,11 @@ void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path)
 
 struct path *sa_path_copy(const struct sa *sa)
 {
-	const struct path *path = rcu_dereference(sa->path);
+	struct path *path = rcu_dereference(sa->path);
 	if (!path)
 		return NULL;
+	if (path->trial)
+		return trial_copy(path);
 	struct path *copy = path_new();
 	copy->local = path->local;
 	copy->remote = path->remote;

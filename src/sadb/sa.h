@@ -69,6 +69,7 @@ struct path {
 	struct endpoint local, remote; /* ports 0: native ESP */
 	uint16_t sock;		       /* index of the packet socket */
 	uint16_t mtu;		       /* of the outer packet */
+	bool trial;		       /* it is a struct trial's (sadb/trial.h) */
 	struct rcu_head rcu;
 };
 
@@ -78,7 +79,8 @@ struct path {
  * one for its home server. */
 struct peer {
 	struct space space;
-	bool strict;	      /* accept inner packets from active connections only */
+	_Atomic bool strict;  /* accept inner packets from active connections only */
+	_Atomic bool implied; /* the newest inner packet makes its connection active */
 	bool is_home_server;  /* any inner source allowed, destination must be ours */
 	uint8_t prefix_count; /* inner sources it may use (home server role); our own home
 			       * addresses and prefixes (terminal role) */
@@ -95,6 +97,9 @@ struct peer {
 struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, uint8_t prefix_count);
 void peer_free(struct peer *peer);	 /* nothing looks at it any more; NULL allowed */
 void peer_free_later(struct peer *peer); /* by rcu; NULL allowed */
+
+/* A time in 32 bits: it has years of them, in parts of 66 ms; 0: none. */
+#define SA_DRAIN(us) ((uint32_t)(((us) + 0xffff) >> 16))
 
 struct sa {
 	/* The first line: what a packet looks at. */
@@ -131,6 +136,8 @@ struct sa {
 	usec_t asked_us;	 /* [packet] when it last asked for a registration; 0: not lately */
 	uint64_t unread;	 /* [packet] highest number of a copy refused unread */
 	uint32_t unread_resets;	 /* space->resets when unread was set */
+	_Atomic uint32_t drain;	 /* inbound, not active, peer strict: accepted until (SA_DRAIN) */
+	uint32_t claimed_ms;	 /* [packet] control was told that it is used and not active */
 	/* cold */
 	const struct alg *encr, *integ;
 	void *conn; /* control's connection */

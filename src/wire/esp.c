@@ -77,7 +77,7 @@ bool esp_read_probe(const uint8_t *p, size_t len, struct esp_probe *out)
 	uint64_t id = reader_u64(&r);
 	if (r.failed || memcmp(magic, probe_magic, sizeof(magic)) != 0)
 		return false;
-	if (kind != ESP_PROBE_REQUEST && kind != ESP_PROBE_REPLY)
+	if (kind != ESP_PROBE_REQUEST && kind != ESP_PROBE_REPLY && kind != ESP_PROBE_USE)
 		return false;
 	*out = (struct esp_probe){.kind = (enum esp_probe_kind)kind, .id = id};
 	return true;

@@ -39,7 +39,8 @@ bool esp_read_trailer(const uint8_t *payload, size_t len, size_t *payload_len, u
  * discards as a dummy (RFC 4303 2.6).  16 bytes: magic "SJPR", kind 1, reserved 3, id 8.
  */
 #define ESP_PROBE_LEN 16
-enum esp_probe_kind { ESP_PROBE_REQUEST = 1, ESP_PROBE_REPLY = 2 };
+/* USE: a request that says as well that its sender uses this connection (implied registration). */
+enum esp_probe_kind { ESP_PROBE_REQUEST = 1, ESP_PROBE_REPLY = 2, ESP_PROBE_USE = 3 };
 struct esp_probe {
 	enum esp_probe_kind kind;
 	uint64_t id;

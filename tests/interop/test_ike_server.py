@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import ping
+from conftest import ping, wait_for
 from flow import Flow
 from ground import CLIENT, GATEWAY, NAT, OPEN4, OPEN6, SIX, X4, X6
 import ike_cases
@@ -217,6 +217,9 @@ def test_nat_forgets(rig, client, ground, where):
     with Flow(where, rig.sa["local-vips"][0], X4) as flow, flow.gap(4000):
         ground.masquerade()
     assert rig.server.sas()[0]["remote"] != before
+    # The new mapping was on trial until the IKE SA's answer came from it.
+    wait_for("the client's new place is proven", lambda: {c["place"] for c in rig.server.ask("connections")[
+        "connections"]} == {"proven"}, 10)
 
 
 def test_client_without_mobike_stays(rig, client):

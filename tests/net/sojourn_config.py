@@ -35,6 +35,7 @@ class Options:
     fleet: bool = False                # one entry with a pattern and a pool, for every terminal
     terminal_lines: tuple[str, ...] = ()
     server_lines: tuple[str, ...] = ()
+    entry_lines: tuple[str, ...] = ()  # of each terminal's section on the home server
 
 
 def key(label: str, length: int) -> bytes:
@@ -227,7 +228,8 @@ def server_text(world: w.World, options: Options) -> str:
     for terminal in world.terminals:
         inner = [
             f"home-address = {quoted(homes(terminal, options))}",
-            f'policy = "{options.policy}"',
+            *([f'policy = "{options.policy}"'] if options.policy else []),
+            *options.entry_lines,
             *prefix_lines(options),
         ]
         if options.ike:

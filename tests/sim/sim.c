@@ -343,6 +343,10 @@ static void seed_setup(struct sim *s)
 	s->any_conn = sim_chance(s, 200);
 	s->attach_later = sim_chance(s, 500);
 	s->s.strict = sim_chance(s, 500);
+	s->by_data = sim_chance(s, 500);
+	s->s.may = BINDING_MAY_DEFAULT;
+	if (sim_chance(s, s->by_data ? 800 : 200))
+		s->s.may |= BINDING_MAY(BINDING_BY_DATA);
 	s->lifetime_s = (uint16_t)(4 + sim_below(s, 80));
 	s->t.clock_us = sim_chance(s, 500) ? 0 : (int64_t)sim_below(s, 200000000) - 100000000;
 	for (int i = 0; i < LINKS; i++) {

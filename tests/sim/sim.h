@@ -11,6 +11,10 @@
  * path between them: every packet has a 64-bit number of which the low half travels, and
  * "authenticates" when the receiver infers the right one.  So restarts and hellos are real.
  *
+ * In some seeds the terminal registers by data (implied registration), which the server permits or
+ * not.  A binding never moves to an older packet's source: what moves it by data has the highest
+ * number of all that came.
+ *
  * sim.c: time, the script of changes, the invariants.  sim_net.c: links.  sim_nodes.c: the
  * nodes.
  */
@@ -27,7 +31,14 @@
 #define PAYLOAD	  200
 #define RECORDED  64
 
-enum packet_kind { PACKET_DATA, PACKET_REQUEST, PACKET_REPLY, PACKET_PROBE, PACKET_PROBE_REPLY };
+enum packet_kind {
+	PACKET_DATA,
+	PACKET_REQUEST,
+	PACKET_REPLY,
+	PACKET_PROBE,
+	PACKET_PROBE_REPLY,
+	PACKET_USE
+};
 
 struct packet {
 	enum packet_kind kind;
@@ -105,6 +116,10 @@ struct server {
 	usec_t data_us;
 	uint64_t accepted_id;
 	bool strict;
+	uint8_t may; /* kinds of registration */
+	/* of the packet being handled, and of all so far in this epoch */
+	uint64_t number, newest[LINKS], top;
+	int top_conn;
 };
 
 struct sim {
@@ -124,6 +139,7 @@ struct sim {
 	bool home_conn; /* a connection serves the home link */
 	bool any_conn;	/* connection 2 serves any interface */
 	uint16_t lifetime_s;
+	bool by_data; /* the terminal's way of registration */
 	bool attach_later;
 	/* the attacker's */
 	struct packet recorded[RECORDED];

@@ -150,6 +150,14 @@ static void on_send_probe(void *ctx, struct conn *conn, uint64_t id)
 	terminal_packet(s, index_of(s->t.conns, conn), &p, 0);
 }
 
+static void on_send_use(void *ctx, struct conn *conn, uint64_t id)
+{
+	struct sim *s = ctx;
+	struct packet p = {.kind = PACKET_USE, .probe = id};
+	sim_say(s, "terminal: uses %s", conn->name);
+	terminal_packet(s, index_of(s->t.conns, conn), &p, 0);
+}
+
 static void on_activate(void *ctx, struct conn *const *conns, uint8_t count)
 {
 	struct sim *s = ctx;
@@ -203,6 +211,7 @@ static void terminal_config(const struct sim *s, struct mover_config *cfg)
 	    .mn_ha_spi = MN_HA_SPI,
 	    .mn_ha_key_len = sizeof(key),
 	    .lifetime_s = s->lifetime_s,
+	    .by_data = s->by_data,
 	    .probe_idle_us = 500 * USEC_PER_MS,
 	    .probe_spare_us = 5 * USEC_PER_SEC,
 	    .initial_rto_us = 300 * USEC_PER_MS,
@@ -237,6 +246,7 @@ void terminal_start(struct sim *s)
 				.detach = on_detach,
 				.send_request = on_send_request,
 				.send_probe = on_send_probe,
+				.send_use = on_send_use,
 				.activate = on_activate,
 				.home = on_home,
 				.epoch_accepted = on_epoch_accepted,
@@ -300,6 +310,7 @@ void terminal_receive(struct sim *s, const struct packet *p)
 		break;
 	case PACKET_REQUEST:
 	case PACKET_PROBE:
+	case PACKET_USE:
 		break;
 	}
 	t->tick_us = s->now_us;
@@ -376,17 +387,27 @@ static void on_denial6(void *ctx, struct conn *conn, const struct addr *src, con
 static void on_binding(void *ctx, const struct binding *b)
 {
 	struct sim *s = ctx;
-	sim_say(s, "server: binding family=%u to %s", b->home.family,
-		b->count ? b->conns[0]->name : "nothing");
+	const struct server *v = &s->s;
+	sim_say(s, "server: binding family=%u to %s by %s", b->home.family,
+		b->count ? b->conns[0]->name : "nothing", binding_why_text(b->why));
+	if (b->why != BINDING_BY_DATA || !b->count)
+		return;
+	if (!(v->may & BINDING_MAY(BINDING_BY_DATA)))
+		sim_fail(s, "a binding moved by data, which is not allowed");
+	if (v->number != v->top || v->top_conn != index_of(v->conns, b->conns[0]))
+		sim_fail(s, "a binding moved to an older packet's source");
 }
 
 static void on_server_epoch(void *ctx, struct conn *conn, uint64_t number)
 {
 	struct sim *s = ctx;
 	replay_reset(&s->s.peer.space.window, number, true);
-	for (int i = 0; i < LINKS; i++)
-		if (s->s.conns[i])
-			atomic_store(&s->s.conns[i]->in->newest, number);
+	s->s.top = number;
+	s->s.top_conn = index_of(s->s.conns, conn);
+	memset(s->s.newest, 0, sizeof(s->s.newest));
+	s->s.newest[s->s.top_conn] = number;
+	/* Others keep what they heard in the epoch before. */
+	atomic_store(&conn->in->newest, number);
 	s->s.places[index_of(s->s.conns, conn)] = s->s.arrival;
 }
 
@@ -402,7 +423,9 @@ void server_start(struct sim *s)
 	struct server *v = &s->s;
 	unsigned life = v->life + 1;
 	bool strict = v->strict;
+	uint8_t may = v->may;
 	memset(v, 0, sizeof(*v));
+	v->may = may;
 	v->life = life;
 	v->strict = strict;
 	v->tick_us = s->now_us;
@@ -432,6 +455,7 @@ void server_start(struct sim *s)
 	registrar_set_key(t, MN_HA_SPI, key, sizeof(key));
 	t->lifetime_max_s = MAX_LIFE_S;
 	t->connections_max = 1;
+	registrar_set_policy(t, v->may, 0);
 	t->peer = &v->peer;
 	if (registrar_add(v->registrar, t) != 0)
 		sim_fail(s, "registrar_add");
@@ -456,6 +480,14 @@ void server_stop(struct sim *s)
 	v->registrar = NULL;
 }
 
+static const struct binding *binding_of(const struct server *v, const struct addr *home)
+{
+	const struct binding *b = registrar_first(v->registrar);
+	while (b && !addr_equal(&b->home, home))
+		b = b->next;
+	return b;
+}
+
 static void server_request(struct sim *s, struct conn *c, const struct packet *p, bool hello)
 {
 	struct server *v = &s->s;
@@ -467,6 +499,8 @@ static void server_request(struct sim *s, struct conn *c, const struct packet *p
 				      .now_us = s->now_us,
 				      .wall_us = WALL_US + s->now_us};
 	uint64_t before = registrar_counters(v->registrar)->accepted;
+	const struct binding *b = binding_of(v, &p->src);
+	const struct conn *was = b && b->count && b->why == BINDING_BY_DATA ? b->conns[0] : NULL;
 	v->arrival = (struct place){.known = true, .link = p->link, .nat = p->nat};
 	if (p->src.family == 6) {
 		registrar_request6(v->registrar, &a, p->data, p->len);
@@ -480,8 +514,32 @@ static void server_request(struct sim *s, struct conn *c, const struct packet *p
 			v->accepted_id = m.identification;
 		}
 	}
+	/* Its own reordering a request may undo (RFC 5944 5.7); not that of data. */
+	if (was && was != c && !hello && b->count && b->conns[0] == c &&
+	    v->newest[index_of(v->conns, was)] > p->number)
+		sim_fail(s, "a request moved a binding back that newer data had moved");
 	server_check_bindings(s);
 	v->tick_us = s->now_us;
+}
+
+/* Data, or what says that the connection is used; newest: of all that came. */
+static void server_used(struct sim *s, struct conn *c, const struct packet *p, bool newest)
+{
+	struct server *v = &s->s;
+	struct registrar_data d = {.conn = c,
+				   .number = p->number,
+				   .said = p->kind == PACKET_USE,
+				   .now_us = s->now_us,
+				   .wall_us = WALL_US + s->now_us};
+	if (newest && !(p->kind == PACKET_DATA && atomic_load(&c->in->active)))
+		(void)registrar_data(v->registrar, &d);
+	server_check_bindings(s);
+	v->tick_us = s->now_us;
+	if (p->kind != PACKET_USE || !registrar_is_by_data(c))
+		return;
+	struct packet r = {.kind = PACKET_PROBE_REPLY, .probe = p->probe};
+	struct place from = {.known = true, .link = p->link, .nat = p->nat};
+	server_packet_to(s, c, &r, &from, false, false);
 }
 
 void server_receive(struct sim *s, const struct packet *p)
@@ -494,16 +552,28 @@ void server_receive(struct sim *s, const struct packet *p)
 	if (!hello) {
 		(void)replay_mark(&v->peer.space.window, p->number);
 		atomic_store(&c->in->last_us, s->now_us);
-		if (p->number > atomic_load(&c->in->newest)) {
+		v->number = p->number;
+		if (p->number > v->top) {
+			v->top = p->number;
+			v->top_conn = p->conn;
+		}
+		if (p->number > v->newest[p->conn]) {
+			static struct path somewhere;
+			v->newest[p->conn] = p->number;
 			atomic_store(&c->in->newest, p->number);
+			c->out->path = &somewhere;
 			v->places[p->conn] =
 			    (struct place){.known = true, .link = p->link, .nat = p->nat};
 		}
 	}
 	switch (p->kind) {
 	case PACKET_DATA:
+		server_used(s, c, p, p->number == v->top);
 		if (!v->strict || atomic_load(&c->in->active))
 			v->data_us = s->now_us;
+		return;
+	case PACKET_USE:
+		server_used(s, c, p, p->number == v->top);
 		return;
 	case PACKET_REQUEST:
 		server_request(s, c, p, hello);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "base/mem.h"
 #include "daemon/config.h"
+#include "mobility/registrar.h"
 
 /* 48 and 32 bytes: no eight digits of them may be in any message. */
 #define KEY48                                                                                      \
@@ -229,6 +230,25 @@ static const struct bad bad_roles[] = {
     {SERVER ALICE_HEAD "\n"
 		       "policy = hard " ALICE_WIFI "}\n",
      6, "write lenient or strict"},
+    {SERVER ALICE_HEAD "\naccept = some " ALICE_WIFI "}\n", 6, "write shared or active-only"},
+    {SERVER ALICE_HEAD "accept = shared\npolicy = strict " ALICE_WIFI "}\n", 6,
+     "policy is the older name of accept"},
+    {SERVER ALICE_HEAD "\ndrain = 5 " ALICE_WIFI "}\n", 6, "write accept = active-only"},
+    {SERVER ALICE_HEAD "accept = shared\ndrain = 0 " ALICE_WIFI "}\n", 6,
+     "write accept = active-only"},
+    {SERVER ALICE_HEAD "accept = active-only\ndrain = 3601 " ALICE_WIFI "}\n", 6,
+     "drain is out of range"},
+    {SERVER ALICE_HEAD "\nregistration = { request, telepathy } " ALICE_WIFI "}\n", 6,
+     "write request, data or setup"},
+    {SERVER ALICE_HEAD "\nregistration = { data, request, data } " ALICE_WIFI "}\n", 6,
+     "data stands there twice"},
+    {SERVER ALICE_HEAD "\nregistration = data " ALICE_WIFI "}\n", 6, "add request"},
+    {SERVER ALICE_HEAD "\nregistration = { request, data, setup } " ALICE_WIFI "}\n", 6,
+     "remove setup"},
+    {SERVER ALICE_HEAD "\nregistration = { request, data } replay-window = 0 " ALICE_WIFI "}\n", 6,
+     "remove replay-window = 0, or data"},
+    {SERVER "registration = data\n" ALICE_HEAD ALICE_WIFI "}\n", 4,
+     "only a terminal has registration"},
     {SERVER ALICE_HEAD "connections-max = 9 " ALICE_WIFI "}\n", 5,
      "connections-max is out of range"},
     {SERVER ALICE_HEAD ALICE_WIFI "}\n" ALICE_HEAD "}\n", 7, "already there"},
@@ -510,6 +530,29 @@ static void test_terminal_full(void **state)
 	config_free(c);
 }
 
+static void test_policy(void **state)
+{
+	(void)state;
+	struct config *c =
+	    read_good(SERVER ALICE_HEAD "registration = { request, data } accept = active-only\n"
+					"drain = 30\n" ALICE_WIFI "}\n");
+	const struct config_terminal *t = c->terminals;
+	assert_int_equal(t->may, BINDING_MAY(BINDING_BY_REQUEST) | BINDING_MAY(BINDING_BY_DATA));
+	assert_true(t->strict);
+	assert_int_equal(t->drain_s, 30);
+	/* None of it makes it another terminal: a reload keeps its connections. */
+	struct config *d = read_good(SERVER ALICE_HEAD ALICE_WIFI "}\n");
+	assert_true(config_terminal_equal(t, d->terminals));
+	config_free(d);
+	config_free(c);
+	c = read_good(TERMINAL "registration = data\n" WIFI);
+	assert_true(c->terminals->may & BINDING_MAY(BINDING_BY_DATA));
+	config_free(c);
+	c = read_good(TERMINAL "registration = request\n" WIFI);
+	assert_false(c->terminals->may & BINDING_MAY(BINDING_BY_DATA));
+	config_free(c);
+}
+
 static void test_server_values(void **state)
 {
 	struct config *c = read_good(
@@ -529,6 +572,8 @@ static void test_server_values(void **state)
 	assert_string_equal(c->home_link, "eth1");
 	assert_string_equal(alice->name, "alice");
 	assert_true(alice->strict);
+	assert_int_equal(alice->may, BINDING_MAY_DEFAULT);
+	assert_int_equal(alice->drain_s, 0);
 	assert_int_equal(alice->connections_max, 2);
 	assert_int_equal(alice->lifetime_s, 100);
 	assert_int_equal(alice->connections->care_of.addr.family, 0);
@@ -738,14 +783,15 @@ static void test_terminal_equal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_shows_key_finds),  cmocka_unit_test(test_bad_form),
-	    cmocka_unit_test(test_bad_values),	     cmocka_unit_test(test_bad_roles),
-	    cmocka_unit_test(test_bad_connections),  cmocka_unit_test(test_zero_byte),
-	    cmocka_unit_test(test_spoilt),	     cmocka_unit_test(test_terminal_defaults),
-	    cmocka_unit_test(test_terminal_full),    cmocka_unit_test(test_server_values),
-	    cmocka_unit_test(test_environment),	     cmocka_unit_test(test_load_mode),
-	    cmocka_unit_test(test_key_files),	     cmocka_unit_test(test_examples),
-	    cmocka_unit_test(test_connection_equal), cmocka_unit_test(test_terminal_equal),
+	    cmocka_unit_test(test_shows_key_finds), cmocka_unit_test(test_bad_form),
+	    cmocka_unit_test(test_bad_values),	    cmocka_unit_test(test_bad_roles),
+	    cmocka_unit_test(test_bad_connections), cmocka_unit_test(test_zero_byte),
+	    cmocka_unit_test(test_spoilt),	    cmocka_unit_test(test_terminal_defaults),
+	    cmocka_unit_test(test_terminal_full),   cmocka_unit_test(test_policy),
+	    cmocka_unit_test(test_server_values),   cmocka_unit_test(test_environment),
+	    cmocka_unit_test(test_load_mode),	    cmocka_unit_test(test_key_files),
+	    cmocka_unit_test(test_examples),	    cmocka_unit_test(test_connection_equal),
+	    cmocka_unit_test(test_terminal_equal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

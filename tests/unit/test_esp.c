@@ -128,6 +128,7 @@ static void probe_both_ways(void **state)
 	     "request",
 	     "534a5052 01 000000 1122334455667788"},
 	    {{ESP_PROBE_REPLY, 1}, "reply", "534a5052 02 000000 0000000000000001"},
+	    {{ESP_PROBE_USE, 2}, "use", "534a5052 03 000000 0000000000000002"},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -151,7 +152,7 @@ static void probe_both_ways(void **state)
 	static const char *const wrong[] = {
 	    "534a5053 01 000000 1122334455667788",
 	    "534a5052 00 000000 1122334455667788",
-	    "534a5052 03 000000 1122334455667788",
+	    "534a5052 04 000000 1122334455667788",
 	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		struct vector v = vector_of(wrong[i]);

@@ -287,6 +287,8 @@ static void test_strict(void **state)
 		rig_deliver(r, 0);
 		assert_int_equal(rig_drops(r, 1, DROP_NOT_ACTIVE), strict);
 		assert_int_equal(r->node[1].written.count, !strict);
+		rig_next_event(r, FWD_EV_DATA); /* control counts it */
+		fwd_event_done(r->node[1].f);
 		/* a registration passes */
 		size_t len = rig_make_udp(p, "10.9.0.5", 5000, "10.1.0.2", 434);
 		rig_receive_raw(r, IP_PROTO_IPIP, p, len, 9);
