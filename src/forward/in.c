@@ -4,7 +4,8 @@
  *
  *   datagrams -> (keepalive? IKE: to control) -> SPI -> SA -> replay check -> opened together ->
  * replay mark
- *   -> trailer -> inner addresses against the SA's peer -> control, or merged -> TUN
+ *   -> trailer -> (transport, BEET: its IP header again) -> inner addresses against the SA's peer
+ *   -> control, or merged -> TUN
  *
  * RFC 4303 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
  *
@@ -498,6 +499,33 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 	merge_add(&w->in.merge, packet, info);
 }
 
+static void write_tun(struct fwd_worker *w);
+
+/* Transport or BEET mode: the packet is built beside, since its slot need not have room for it. */
+static void take_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload,
+		      size_t len, uint8_t next_header, usec_t now_us)
+{
+	struct bare_plan plan;
+	struct ip_info info;
+	enum drop_reason why = bare_in(in->sa, payload, len, next_header, &plan);
+	if (why == DROP_COUNT) {
+		size_t room = bare_packet_len(&plan, in->sa->pair->local.family);
+		if (w->in.built_used + room > FWD_BUILT_LEN) {
+			write_tun(w);
+			merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
+			w->in.built_used = 0;
+		}
+		uint8_t *packet = w->in.built + w->in.built_used;
+		w->in.built_used += room;
+		why = bare_in_build(in->sa, &plan, in->dgram->tos, packet, &info);
+		if (why == DROP_COUNT) {
+			take_inner(w, in, packet, &info, now_us);
+			return;
+		}
+	}
+	fwd_drop(w, why, 1);
+}
+
 static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
 	const struct in_packet *in = &w->in.packets[i];
@@ -527,6 +555,10 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 	}
 	if (next_header == IP_PROTO_NONE) {
 		take_dummy(w, in, payload, len, now_us);
+		return;
+	}
+	if (sa->mode != SA_TUNNEL) {
+		take_bare(w, in, payload, len, next_header, now_us);
 		return;
 	}
 	struct ip_info info;
@@ -563,6 +595,7 @@ static void finish_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 		return;
 	open_packets(w, now_us);
 	merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
+	w->in.built_used = 0;
 	for (unsigned i = 0; i < w->in.count; i++)
 		accept_packet(w, i, now_us);
 	release(w);

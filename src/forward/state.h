@@ -10,6 +10,7 @@
 #include "base/ring.h"
 #include "base/spin.h"
 #include "crypto/crypt.h"
+#include "forward/bare.h"
 #include "forward/fib.h"
 #include "forward/fwd.h"
 #include "forward/ikebox.h"
@@ -20,6 +21,7 @@
 
 #define FWD_OPS_MAX	 256	/* packets sealed or opened by one call */
 #define FWD_ARENA_LEN	 524288 /* of sealed packets waiting to be sent */
+#define FWD_BUILT_LEN	 262144 /* of packets that got their IP header again */
 #define FWD_COMMANDS_MAX 256
 #define FWD_COMMAND_DATA 2048
 #define FWD_EVENTS_MAX	 256
@@ -125,6 +127,8 @@ struct fwd_in {
 	uint16_t again_of[FWD_OPS_MAX];
 	struct fwd_limit second_tries, seen_tries; /* of hello numbers */
 	struct merge merge;
+	size_t built_used;
+	uint8_t built[FWD_BUILT_LEN];
 };
 
 struct fwd_stats { /* written by the packet thread, read by control */
