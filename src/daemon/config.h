@@ -39,8 +39,10 @@ struct config_connection {
 	struct network network;
 	/* server: where the terminal is; family none: `any`, learned */
 	struct endpoint care_of;
-	struct endpoint server; /* port: 4500 unless told; 0 when native */
-	bool udp;		/* encapsulation = udp (default) | esp */
+	struct endpoint server;		       /* port: 4500 unless told; 0 when native */
+	bool udp;			       /* encapsulation = udp (default) | esp */
+	enum sa_mode mode;		       /* tunnel (default) | transport | beet */
+	struct addr fixed_local, fixed_remote; /* not in tunnel mode: what the inside sees */
 	const struct alg *encr, *integ;
 	uint32_t spi_in, spi_out;
 	uint8_t key_in[CONFIG_KEY_MAX], key_out[CONFIG_KEY_MAX];

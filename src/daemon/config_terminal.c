@@ -310,6 +310,18 @@ static int read_home(struct config_reading *r, cfg_t *root)
 	return config_field_interface(r, sec, "interface", c->home_interface);
 }
 
+/* All that its connections carry goes to one address: that; NULL: more. */
+static const struct addr *only_peer(const struct config_terminal *t, bool ike)
+{
+	const struct addr *only = ike ? NULL : &t->connections->fixed_remote;
+
+	for (const struct config_connection *k = t->connections; only && k; k = k->next) {
+		if (k->mode == SA_TUNNEL)
+			only = NULL;
+	}
+	return only;
+}
+
 int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 {
 	static const struct config_number numbers[] = {
@@ -336,7 +348,10 @@ int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 	r->routes_line = routes ? routes->line : 0;
 	if (ike)
 		config_peer_selectors(c, t);
-	for (uint8_t family = 4; !routes && family <= 6; family += 2) {
+	const struct addr *peer = routes ? NULL : only_peer(t, ike != NULL);
+	if (peer)
+		c->routes[c->route_count++] = prefix_host(peer);
+	for (uint8_t family = 4; !routes && !peer && family <= 6; family += 2) {
 		if (!t->home_count || has_family(t->homes, t->home_count, family))
 			c->routes[c->route_count++] = (struct prefix){.addr.family = family};
 	}

@@ -97,6 +97,9 @@ static struct sa *conn_sa(const struct config_connection *c, enum crypt_directio
 	    .hard_bytes = c->hard_bytes,
 	    .peer = peer,
 	    .conn = conn,
+	    .mode = c->mode,
+	    .fixed_local = c->fixed_local,
+	    .fixed_remote = c->fixed_remote,
 	};
 	return sa_new(&cfg, direction, err);
 }

@@ -16,7 +16,8 @@
 #include "sadb/sa.h"
 #include "wire/bare.h"
 
-/* May this packet, of no offload any more or still to be cut, go out on the SA?  DROP_COUNT: yes. */
+/* May this packet, of no offload any more or still to be cut, go out on the SA?  DROP_COUNT: yes.
+ */
 enum drop_reason bare_refusal(const struct sa *sa, const struct ip_info *info,
 			      const uint8_t *packet);
 /* What goes out of a packet that may: len bytes from bare_out are written by bare_put. */

@@ -599,8 +599,7 @@ void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us
 	if (sa->mode != SA_TUNNEL && c->next_header != IP_PROTO_NONE) {
 		put_bare(w, &ts.list[0], ts.list[0].number, &outer, c->data, c->len, now_us);
 	} else {
-		uint8_t *room =
-		    out_room(w, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
+		uint8_t *room = out_room(w, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
 		if (c->len)
 			memcpy(room, c->data, c->len);
 	}

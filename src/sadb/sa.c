@@ -48,10 +48,12 @@ static int sa_check(const struct sa_config *cfg, enum crypt_direction direction,
 {
 	if (cfg->spi == 0)
 		return err_set(err, "SPI 0 is reserved (RFC 4303 2.1): choose one from 256 up");
-	if (cfg->mode != SA_TUNNEL && (cfg->fixed_local.family != cfg->fixed_remote.family ||
-				       !cfg->fixed_local.family))
-		return err_set(err, "SPI 0x%08x: %s mode needs a fixed address of each side, both "
-			       "of one family", cfg->spi, sa_mode_text(cfg->mode));
+	if (cfg->mode != SA_TUNNEL &&
+	    (cfg->fixed_local.family != cfg->fixed_remote.family || !cfg->fixed_local.family))
+		return err_set(err,
+			       "SPI 0x%08x: %s mode needs a fixed address of each side, both "
+			       "of one family",
+			       cfg->spi, sa_mode_text(cfg->mode));
 	if (!cfg->esn || cfg->own_space)
 		return 0;
 	if (!cfg->peer)

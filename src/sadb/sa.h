@@ -145,7 +145,7 @@ struct sa {
 	uint32_t unread_resets;	 /* space->resets when unread was set */
 	/* cold */
 	const struct alg *encr, *integ;
-	void *conn; /* control's connection */
+	void *conn;	      /* control's connection */
 	struct sa_pair *pair; /* owned; NULL in tunnel mode */
 	struct rcu_head rcu;
 	/* The last member: there is no memory for it where the peer's space is used. */

@@ -41,9 +41,9 @@ enum bare_result bare_take(const uint8_t *packet, const struct ip_info *info, bo
 
 /* Where the whole packet's parts go when it is built again. */
 struct bare_plan {
-	uint8_t next_header;  /* of the IP header */
-	uint8_t options_len;  /* IPv4, multiple of 4 */
-	const uint8_t *rest;  /* options, then the payload; borrowed */
+	uint8_t next_header; /* of the IP header */
+	uint8_t options_len; /* IPv4, multiple of 4 */
+	const uint8_t *rest; /* options, then the payload; borrowed */
 	uint32_t rest_len;
 };
 

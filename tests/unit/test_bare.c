@@ -46,8 +46,8 @@ static size_t carry(const struct made *m, bool beet, uint8_t *out, struct bare *
 	memcpy(wire + bare->head_len, bare->body, bare->body_len);
 	size_t len = (size_t)bare->head_len + bare->body_len;
 	uint8_t *exact = vector_exact(wire, len);
-	assert_int_equal(
-	    bare_read(exact, len, bare->next_header, m->info.version, beet, &plan), BARE_OK);
+	assert_int_equal(bare_read(exact, len, bare->next_header, m->info.version, beet, &plan),
+			 BARE_OK);
 	size_t whole = bare_packet_len(&plan, m->info.version);
 	assert_true(whole <= MAX);
 	bare_build(&plan, &m->info.src, &m->info.dst, m->info.tos, out);
@@ -97,8 +97,8 @@ static void refused(void **state)
 		uint8_t next;
 		bool beet;
 		enum bare_result result;
-	} table[] = {{0, false, BARE_OUTSIDE},	 {43, false, BARE_OUTSIDE}, {60, false, BARE_OK},
-		     {0, true, BARE_OK},	 {60, true, BARE_OK},	    {17, false, BARE_OK},
+	} table[] = {{0, false, BARE_OUTSIDE},	{43, false, BARE_OUTSIDE}, {60, false, BARE_OK},
+		     {0, true, BARE_OK},	{60, true, BARE_OK},	   {17, false, BARE_OK},
 		     {44, true, BARE_FRAGMENT}, {44, false, BARE_FRAGMENT}};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct addr a = text_addr("fd01::1"), b = text_addr("fd09::5");
@@ -123,12 +123,12 @@ static void unsound(void **state)
 		uint8_t options_len;
 	} table[] = {
 	    {"", BARE_UNSOUND, 0},
-	    {"11000000", BARE_UNSOUND, 0},		 /* shorter than it says */
-	    {"11000400 01010101", BARE_OK, 0},		 /* padding alone */
+	    {"11000000", BARE_UNSOUND, 0},     /* shorter than it says */
+	    {"11000400 01010101", BARE_OK, 0}, /* padding alone */
 	    {"11000000 01010100", BARE_OK, 4},
-	    {"11000800 01010101", BARE_UNSOUND, 0},	 /* more padding than there can be */
-	    {"11000300 01010101", BARE_UNSOUND, 0},	 /* options of 1 byte */
-	    {"5e000000 01010100", BARE_UNSOUND, 0},	 /* a pseudo header in one */
+	    {"11000800 01010101", BARE_UNSOUND, 0}, /* more padding than there can be */
+	    {"11000300 01010101", BARE_UNSOUND, 0}, /* options of 1 byte */
+	    {"5e000000 01010100", BARE_UNSOUND, 0}, /* a pseudo header in one */
 	    {"11ff0000 01010100", BARE_UNSOUND, 0},
 	    {"11010000 01010101 01010100 0101", BARE_UNSOUND, 0},
 	    {"11010400 01010101 01010101 01010100 aa", BARE_OK, 8},
@@ -169,8 +169,10 @@ static void checksums(void **state)
 	uint32_t seed = 1;
 	for (unsigned round = 0; round < 4000; round++) {
 		bool v6 = round & 1;
-		struct addr a[4] = {{.family = v6 ? 6 : 4}, {.family = v6 ? 6 : 4},
-				    {.family = v6 ? 6 : 4}, {.family = v6 ? 6 : 4}};
+		struct addr a[4] = {{.family = v6 ? 6 : 4},
+				    {.family = v6 ? 6 : 4},
+				    {.family = v6 ? 6 : 4},
+				    {.family = v6 ? 6 : 4}};
 		uint8_t p[128];
 		for (size_t i = 0; i < 4; i++)
 			for (size_t k = 0; k < addr_len(&a[i]); k++)

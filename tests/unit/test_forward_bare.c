@@ -446,12 +446,18 @@ static void test_beside_a_tunnel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_single),	  cmocka_unit_test(test_bulk),
-	    cmocka_unit_test(test_large_batch),	  cmocka_unit_test(test_wire),
-	    cmocka_unit_test(test_behind_nat),	  cmocka_unit_test(test_mtu),
-	    cmocka_unit_test(test_not_carried),	  cmocka_unit_test(test_options),
-	    cmocka_unit_test(test_fragments_outside), cmocka_unit_test(test_unsound),
-	    cmocka_unit_test(test_registration),  cmocka_unit_test(test_beside_a_tunnel),
+	    cmocka_unit_test(test_single),
+	    cmocka_unit_test(test_bulk),
+	    cmocka_unit_test(test_large_batch),
+	    cmocka_unit_test(test_wire),
+	    cmocka_unit_test(test_behind_nat),
+	    cmocka_unit_test(test_mtu),
+	    cmocka_unit_test(test_not_carried),
+	    cmocka_unit_test(test_options),
+	    cmocka_unit_test(test_fragments_outside),
+	    cmocka_unit_test(test_unsound),
+	    cmocka_unit_test(test_registration),
+	    cmocka_unit_test(test_beside_a_tunnel),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
 }
