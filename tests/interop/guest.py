@@ -58,9 +58,13 @@ def serve(address, port, size):
     threading.Thread(target=transfer.serve, args=(listener, size), daemon=True).start()
 
 
+def echo(address, port):
+    threading.Thread(target=transfer.echo, args=(transfer.datagrams(address, port),), daemon=True).start()
+
+
 CALLS = {"sh": sh, "encap": encap, "home_agent": home_agent, "home_agent6": home_agent6,
          "seen": seen, "register": register, "update": rfc5944.update, "serve": serve,
-         "fetch": transfer.fetch}
+         "fetch": transfer.fetch, "echo": echo}
 
 
 def main():

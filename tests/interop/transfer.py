@@ -61,6 +61,33 @@ def fetch(source, address, port, size):
             raise ValueError(f"what came is not whole: {len(theirs)} of {size} bytes")
 
 
+def datagrams(address, port):
+    sock = socket.socket(family(address), socket.SOCK_DGRAM)
+    sock.bind((address, port))
+    return sock
+
+
+def echo(sock):
+    """Gives back each datagram, for good."""
+    while True:
+        data, source = sock.recvfrom(65536)
+        sock.sendto(data, source)
+
+
+def ask(source, address, port, size):
+    """Whether a datagram comes back as it was."""
+    with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
+        sock.settimeout(2)
+        sock.bind((source, 0))
+        ours = os.urandom(size)
+        sock.sendto(ours, (address, port))
+        try:
+            return sock.recvfrom(65536) == (ours, (address, port)) if family(address) == socket.AF_INET \
+                else sock.recvfrom(65536)[0] == ours
+        except socket.timeout:
+            return False
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         listener = listen(sys.argv[2], int(sys.argv[3]))
