@@ -185,6 +185,10 @@ static int read_connection_mode(struct config_reading *r, cfg_t *sec,
 				   "mode transport: home-address is IPv%u and server IPv%u; write "
 				   "both of one family, or mode = beet",
 				   home->family, c->server.addr.family);
+	if (c->mode == SA_TRANSPORT && addr_is_any(&c->server.addr))
+		return config_fail(r, i->line,
+				   "mode transport: checksums are made for the server's own "
+				   "address; write listen and server = that, or mode = beet");
 	if (addr_equal(agent, &c->server.addr))
 		return config_fail(r, i->line,
 				   "mode %s: home-agent is the server's outer address; give it an "
@@ -230,6 +234,7 @@ static int read_connection_limits(struct config_reading *r, cfg_t *sec,
 	c->replay_packets = t->replay_packets;
 	if (config_field_bool(r, sec, "esn", &c->esn) < 0 ||
 	    config_field_window(r, sec, &c->replay_packets) < 0 ||
+	    config_field_bool(r, sec, "server-moves", &c->server_moves) < 0 ||
 	    config_field_numbers(r, sec, c, numbers, ARRAY_LEN(numbers)) < 0)
 		return -1;
 	if (w && c->esn)
@@ -324,7 +329,7 @@ static int read_place(struct config_reading *r, cfg_t *sec, struct config_termin
 	static const char *const of_ike[] = {
 	    "server",	     "port",	      "encapsulation",	  "esn",
 	    "keepalive",     "replay-window", "lifetime-packets", "lifetime-bytes",
-	    "lifetime-time", "mode"};
+	    "lifetime-time", "mode",	      "server-moves"};
 	struct config_place *p = place_add(t, sec->title, sec->line);
 	const struct config_item *network = config_field(sec, "network");
 

@@ -224,10 +224,9 @@ static void home_control_packet(struct node *n, const struct role_arrival *a)
 
 static void home_probe_reply(struct node *n, struct conn *c, uint64_t id, usec_t at_us)
 {
-	(void)n;
 	(void)c;
-	(void)id;
 	(void)at_us;
+	home_moves_answered(home_of(n)->moves, id);
 }
 
 static void home_mtu_changed(struct node *n, struct conn *c)
@@ -336,6 +335,8 @@ static int home_start(struct node *n, struct err *err)
 		home_ike_start(n);
 	if (home_listen(n, n->cfg) < 0)
 		return err_set(err, "home: cannot ask for the sockets");
+	if (n->cfg->announce_moves && !(h->moves = home_moves_new(n, err)))
+		return -1;
 	return 0;
 }
 
@@ -343,6 +344,7 @@ static void home_stop(struct node *n)
 {
 	struct home *h = home_of(n);
 	home_ike_stop(n);
+	home_moves_free(h->moves);
 	for (const struct config_terminal *t = n->cfg->terminals; t; t = t->next)
 		terminal_remove(n, t);
 	registrar_free(h->registrar);
@@ -470,7 +472,10 @@ static usec_t home_tick(struct node *n, usec_t now)
 	struct home *h = home_of(n);
 	usec_t next = registrar_tick(h->registrar, now);
 	usec_t leave = home_routes_tick(h->routes, now);
-	return next < leave ? next : leave;
+	usec_t moves = home_moves_tick(h->moves, now);
+	if (leave < next)
+		next = leave;
+	return moves < next ? moves : next;
 }
 
 static json_t *home_command(struct node *n, const char *command, const json_t *request)

@@ -4,6 +4,7 @@
 #ifndef DAEMON_HOME_STATE_H
 #define DAEMON_HOME_STATE_H
 
+#include "daemon/home_moves.h"
 #include "daemon/home_routes.h"
 #include "daemon/node_joint.h"
 #include "daemon/steward.h"
@@ -31,6 +32,7 @@ struct home {
 	struct steward *steward;	    /* NULL: no IKEv2 */
 	struct node_joint joint;
 	struct log_limit elsewhere;
+	struct home_moves *moves; /* NULL: it does not move */
 };
 
 static inline struct home *home_of(struct node *n)

@@ -306,11 +306,11 @@ static void terminal_probe_reply(struct node *n, struct conn *c, uint64_t id, us
 		mover_probe_reply(terminal_of(n)->mover, c, id, at_us);
 }
 
-/* A home server does not move: nothing is learned from another source. */
+/* A home server does not move and nothing is learned, unless the configuration says that it does.
+ */
 static void terminal_moved(struct node *n, const struct role_arrival *a)
 {
-	(void)n;
-	(void)a;
+	terminal_server_moved(n, a->conn, &a->back.remote);
 }
 
 static void terminal_mtu_changed(struct node *n, struct conn *c)

@@ -259,6 +259,11 @@ static const struct bad bad_connections[] = {
     {CONN("server = \"203.0.113.1:1\"\nport = 2 " ALGS SPIS KEYS), 8, "already written after"},
     {CONN(AT_SERVER ALGS SPIS KEYS "encapsulation = esp\nport = 2"), 8, "has no ports"},
     {CONN(AT_SERVER ALGS SPIS KEYS "encapsulation = tcp"), 7, "write udp or esp"},
+    {"role = home-server home-agent = \"10.1.0.1\"\nlisten = \"0.0.0.0\"\n", 2,
+     "not the address of one node"},
+    {"role = home-server\nlisten = \"0.0.0.0\"\nannounce-moves = yes\nhome-agent = "
+     "\"10.1.0.1\"\n" ALICE_HEAD "connection wifi {" ALGS SPIS KEYS "\nmode = transport } }\n",
+     6, "checksums are made for the server's own address"},
     {CONN(AT_SERVER ALGS SPIS KEYS "mode = host"), 7, "write tunnel, transport or beet"},
     {CONN("server = \"2001:db8::1\" " ALGS SPIS KEYS "mode = transport"), 7,
      "home-address is IPv4 and server IPv6"},
@@ -672,7 +677,7 @@ static void check_example(const char *name, enum config_role role)
 		fail_msg("%s is not there", path);
 	while ((ch = fgetc(in)) != EOF)
 		lines += ch == '\n';
-	assert_in_range(lines, 10, 24);
+	assert_in_range(lines, 10, 28);
 	rewind(in);
 	struct config *c = config_read(in, path, &err);
 	fclose(in);
@@ -691,6 +696,8 @@ static void test_examples(void **state)
 		skip();
 	check_example("terminal.conf", ROLE_TERMINAL);
 	check_example("home-server.conf", ROLE_HOME_SERVER);
+	check_example("end-to-end-a.conf", ROLE_TERMINAL);
+	check_example("end-to-end-b.conf", ROLE_HOME_SERVER);
 }
 
 /* --- reload */
