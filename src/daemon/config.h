@@ -39,9 +39,9 @@ struct config_connection {
 	struct network network;
 	/* server: where the terminal is; family none: `any`, learned */
 	struct endpoint care_of;
-	struct endpoint server;		       /* port: 4500 unless told; 0 when native */
-	bool udp;			       /* encapsulation = udp (default) | esp */
-	enum sa_mode mode;		       /* tunnel (default) | transport | beet */
+	struct endpoint server; /* port: 4500 unless told; 0 when native */
+	bool udp;		/* encapsulation = udp (default) | esp */
+	enum sa_mode mode;	/* tunnel (default) | transport | beet */
 	bool server_moves;	/* terminal: the server is where its newest packet comes from */
 	struct addr fixed_local, fixed_remote; /* not in tunnel mode: what the inside sees */
 	const struct alg *encr, *integ;

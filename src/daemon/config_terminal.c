@@ -173,7 +173,7 @@ static int read_pool_of(struct config_reading *r, cfg_t *sec, struct config_term
 				   "pool NAME { address = ... } before the terminals");
 	if (i && t->home_count)
 		return config_fail(r, i->line, "both pool and home-address; remove one");
-	if (!t->peer || t->home_count || t->pool || t->peer->peer.child.transport)
+	if (!t->peer || t->home_count || t->pool)
 		return 0;
 	if (c->pools && !c->pools->next) {
 		t->pool = c->pools;

@@ -74,16 +74,15 @@ def echo(sock):
         sock.sendto(data, source)
 
 
-def ask(source, address, port, size):
+def ask(source, address, port, size, source_port=0):
     """Whether a datagram comes back as it was."""
     with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
         sock.settimeout(2)
-        sock.bind((source, 0))
+        sock.bind((source, source_port))
         ours = os.urandom(size)
         sock.sendto(ours, (address, port))
         try:
-            return sock.recvfrom(65536) == (ours, (address, port)) if family(address) == socket.AF_INET \
-                else sock.recvfrom(65536)[0] == ours
+            return sock.recvfrom(65536)[0] == ours
         except socket.timeout:
             return False
 

@@ -263,7 +263,7 @@ static const struct bad bad_connections[] = {
      "not the address of one node"},
     {"role = home-server\nlisten = \"0.0.0.0\"\nannounce-moves = yes\nhome-agent = "
      "\"10.1.0.1\"\n" ALICE_HEAD "connection wifi {" ALGS SPIS KEYS "\nmode = transport } }\n",
-     6, "checksums are made for the server's own address"},
+     7, "checksums are made for the server's own address"},
     {CONN(AT_SERVER ALGS SPIS KEYS "mode = host"), 7, "write tunnel, transport or beet"},
     {CONN("server = \"2001:db8::1\" " ALGS SPIS KEYS "mode = transport"), 7,
      "home-address is IPv4 and server IPv6"},
@@ -314,7 +314,7 @@ static const struct bad bad_connections[] = {
      "listens on port 4500"},
     {SERVER ALICE_HEAD "connection wifi { " AT_SERVER ALGS SPIS KEYS
 		       "\ncare-of = \"2001:db8::5\" } }\n",
-     6, "care-of is IPv6 and server IPv4"},
+     7, "care-of is IPv6 and server IPv4"},
     {SERVER ALICE_HEAD "connection wifi { " AT_SERVER ALGS SPIS KEYS "\ncare-of = some } }\n", 6,
      "care-of: \"some\" is no address"},
     {SERVER ALICE_HEAD "connection wifi { encapsulation = esp " AT_SERVER ALGS SPIS KEYS
