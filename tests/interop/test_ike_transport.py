@@ -10,10 +10,9 @@ import threading
 import pytest
 
 from conftest import inside, ns_exec, ping, wait_for
-import ground as g
-from ground import CLIENT, GATEWAY, GW4, GW6, ROUTER, UML4, UML6
+from ground import GATEWAY, GW4, GW6, ROUTER, UML4, UML6
 from ike_cases import CLIENT_ID, GATEWAY_ID, SECRET, Case, Credentials
-from sojourn_ike import AGENTS, Sojourn, server_text, terminal_text
+from sojourn_ike import AGENTS, Sojourn, server_text
 from test_ike_kernel import kernel, state  # noqa: F401 (a fixture)
 import transfer
 

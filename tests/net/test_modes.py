@@ -82,3 +82,30 @@ def test_nothing_else_passes(world: w.World) -> None:
     assert world.daemon("mt").drops()["not-the-pair"] > 0
     assert not world.ping("x", w.ALICE.home4, timeout=1)
     assert world.daemon("hs").drops()["not-the-pair"] > 0
+
+
+def test_transport_by_ike(world: w.World) -> None:
+    """Two Sojourns agree on transport mode; a connection for each network, as with tunnels."""
+    world.plug_and_wait("wifi")
+    world.start_sojourn(ike="psk", inside=4, networks=("wifi", "cell"), spares=1,
+                        ike_lines=("mode = transport",), server_ike_lines=("mode = transport",))
+    world.wait_active("wifi")
+    assert world.daemon("mt").connection("wifi")["mode"] == "transport"
+    streams = s.Streams(world, host="hs", rate=500)
+    streams.wait_flow(100)
+    world.plug_and_wait("cell")
+    w.wait_for(lambda: world.daemon("mt").connection("cell")["state"] == "ready", 10, "cell is ready")
+    start_us = w.monotonic_us()
+    world.daemon("mt").cli("switch", "cell")
+    world.wait_active("cell")
+    streams.wait_flow(200)
+    world.daemon("hs").cli("rekey", "alice")
+    end_us = w.monotonic_us()
+    streams.wait_flow(500)
+    for way in s.WAYS:
+        measure = streams.measure(way, start_us, end_us)
+        assert measure.lost == 0 and measure.duplicated == 0, f"{way}: {measure} {drops(world)}"
+    world.unplug("cell")
+    world.daemon("mt").cli("switch", "auto")
+    world.wait_active("wifi")
+    streams.wait_flow(200)

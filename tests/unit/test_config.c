@@ -677,7 +677,7 @@ static void check_example(const char *name, enum config_role role)
 		fail_msg("%s is not there", path);
 	while ((ch = fgetc(in)) != EOF)
 		lines += ch == '\n';
-	assert_in_range(lines, 10, 28);
+	assert_in_range(lines, 10, 30);
 	rewind(in);
 	struct config *c = config_read(in, path, &err);
 	fclose(in);
@@ -698,6 +698,8 @@ static void test_examples(void **state)
 	check_example("home-server.conf", ROLE_HOME_SERVER);
 	check_example("end-to-end-a.conf", ROLE_TERMINAL);
 	check_example("end-to-end-b.conf", ROLE_HOME_SERVER);
+	check_example("l2tp-terminal.conf", ROLE_TERMINAL);
+	check_example("l2tp-home-server.conf", ROLE_HOME_SERVER);
 }
 
 /* --- reload */
