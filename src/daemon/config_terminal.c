@@ -311,8 +311,11 @@ static int read_home(struct config_reading *r, cfg_t *root)
 }
 
 /* All that its connections carry goes to one address: that; NULL: more. */
-static const struct addr *only_peer(const struct config_terminal *t, bool ike)
+static const struct addr *only_peer(const struct config *cfg, const struct config_terminal *t,
+				    bool ike)
 {
+	if (ike && t->peer->peer.child.transport && !t->connections)
+		return &cfg->home_agents[0];
 	const struct addr *only = ike ? NULL : &t->connections->fixed_remote;
 
 	for (const struct config_connection *k = t->connections; only && k; k = k->next) {
@@ -320,6 +323,24 @@ static const struct addr *only_peer(const struct config_terminal *t, bool ike)
 			only = NULL;
 	}
 	return only;
+}
+
+/* In transport mode nothing is assigned, and all goes to the home agent. */
+static int check_transport(struct config_reading *r, const struct config_terminal *t)
+{
+	const struct config *c = r->cfg;
+
+	if (!t->peer || !t->peer->peer.child.transport)
+		return 0;
+	if (!t->home_count)
+		return config_fail(r, c->ike->line,
+				   "mode transport without home-address; write ours, under which "
+				   "the inside sees us");
+	if (!c->home_agent_count)
+		return config_fail(r, c->ike->line,
+				   "mode transport without home-agent; write the home server's "
+				   "address for the inside");
+	return 0;
 }
 
 int config_terminal_read_own(struct config_reading *r, cfg_t *root)
@@ -343,12 +364,12 @@ int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
 	    config_field_prefixes(r, root, "routes", c->routes, CONFIG_LIST_MAX, &c->route_count) <
 		0 ||
-	    read_home(r, root) < 0)
+	    read_home(r, root) < 0 || check_transport(r, t) < 0)
 		return -1;
 	r->routes_line = routes ? routes->line : 0;
 	if (ike)
 		config_peer_selectors(c, t);
-	const struct addr *peer = routes ? NULL : only_peer(t, ike != NULL);
+	const struct addr *peer = routes ? NULL : only_peer(c, t, ike != NULL);
 	if (peer)
 		c->routes[c->route_count++] = prefix_host(peer);
 	for (uint8_t family = 4; !routes && !peer && family <= 6; family += 2) {

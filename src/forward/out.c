@@ -44,6 +44,7 @@ struct outer {
 	uint8_t next_header, tos;
 	bool df;
 	bool alone; /* larger than the path: never in a UDP_SEGMENT send */
+	bool whole; /* of any length: put together of fragments */
 };
 
 /* --- sealing and sending */
@@ -280,6 +281,30 @@ static bool keep_bare(struct fwd_worker *w, struct targets *ts, const struct ip_
 	return kept > 0;
 }
 
+/* A fragment for what can carry none: is it the last piece of a whole, which then is put in its
+ * place?  Otherwise it is kept or counted. */
+static bool gather(struct fwd_worker *w, const struct targets *ts, const uint8_t **packet,
+		   struct ip_info *info, usec_t now_us)
+{
+	struct ip_info whole;
+	for (unsigned i = 0; i < ts->count; i++) {
+		const struct sa *sa = ts->list[i].sa;
+		if (sa->mode == SA_TUNNEL || bare_refusal(sa, info, *packet) != DROP_FRAGMENT)
+			continue;
+		switch (whole_add(&w->out.whole, *packet, info, now_us, packet, &whole)) {
+		case WHOLE_WAITS:
+			return false;
+		case WHOLE_READY:
+			*info = whole;
+			return true;
+		case WHOLE_REFUSED:
+			fwd_drop(w, DROP_FRAGMENT, 1);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Options make a pseudo header, with which the packet may be larger than it was. */
 static void put_bare(struct fwd_worker *w, const struct target *t, uint64_t number,
 		     const struct outer *outer, const uint8_t *packet, uint32_t len, usec_t now_us)
@@ -367,7 +392,7 @@ static void put_single(struct fwd_worker *w, struct targets *ts, const struct ou
 	if (info->version == 6 && limit < IP6_MTU_MIN)
 		limit = IP6_MTU_MIN;
 	/* Fragments inside cannot be carried: they are made outside, as Linux does. */
-	if (ts->bare && info->version == 4 && !info->df)
+	if (outer->whole || (ts->bare && info->version == 4 && !info->df))
 		limit = UINT32_MAX;
 	if (len <= limit) {
 		struct outer o = *outer;
@@ -460,13 +485,21 @@ static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struc
 		fwd_drop(w, why, 1);
 		return;
 	}
-	if (ts.bare && !keep_bare(w, &ts, &info, frame->data))
+	const uint8_t *packet = frame->data;
+	if (ts.bare && info.fragment && !gather(w, &ts, &packet, &info, now_us))
+		return;
+	if (ts.bare && !keep_bare(w, &ts, &info, packet))
 		return;
 	struct outer outer = {
 	    .next_header = info.version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
 	    .tos = info.tos,
 	    .df = w->cfg->df == FWD_DF_SET || (w->cfg->df == FWD_DF_COPY && info.df),
+	    .whole = packet != frame->data,
 	};
+	if (outer.whole) {
+		put_single(w, &ts, &outer, &info, packet, info.total_len, now_us);
+		return;
+	}
 	if (frame->vh.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		put_gso(w, &ts, &outer, &info, frame, now_us);
 		return;

@@ -16,6 +16,7 @@
 #include "forward/ikebox.h"
 #include "forward/merge.h"
 #include "forward/segment.h"
+#include "forward/whole.h"
 #include "wire/esp.h"
 #include "wire/ip.h"
 
@@ -101,6 +102,7 @@ struct fwd_out {
 	uint8_t arena[FWD_ARENA_LEN];
 	uint8_t segment[FWD_BUFFER_LEN];
 	uint8_t scratch[FWD_BUFFER_LEN];
+	struct whole whole;
 };
 
 /* A received packet between its lookup and its last check. */

@@ -17,7 +17,7 @@ from test_ike_kernel import kernel, state  # noqa: F401 (a fixture)
 import transfer
 
 ESP = "aes128gcm16-x25519"
-SIZES = (0, 56, 1200, 1350)
+SIZES = (0, 56, 1200, 1350, 3000)
 TRANSFER = 1 << 20
 NAT = """
 table ip umlnat {

@@ -15,7 +15,7 @@ from conftest import HOST, Daemon, inside, ping, sh, wait_for
 from kernel import REG_KEY, Case, connection, kernel_sa, outer, spi, stats
 import transfer
 
-SIZES = [0, 1, 56, 1000, 1300]
+SIZES = [0, 1, 56, 1000, 1300, 1450, 3000, 8000]
 TRANSFER = 1 << 20
 AGENTS = {4: "10.63.0.1", 6: "fd63::1"}
 
@@ -174,7 +174,7 @@ def test_udp(guest, peer, server):
     port = 9000 + peer.n
     guest.call("echo", address=me, port=port)
     with inside(HOST):
-        for size in (0, 1, 512, 1300):
+        for size in (0, 1, 512, 1300, 5000):
             assert transfer.ask(peer.agent, peer.home, port, size), f"{size} bytes: {drops(server)}"
     script = f"cat /proc/net/snmp{'6' if peer.outer == 6 else ''} | grep -i udp"
     counts = guest.sh(script)

@@ -196,7 +196,8 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
         'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}']
     addresses = [] if options.fleet else [f"home-address = {quoted(homes(terminal, options))}"]
     addresses += prefix_lines(options)
-    configured = [] if options.ike and not options.keyed else [
+    agent = [f"home-agent = {quoted(agents[-1:])}"] if options.inside and options.ike else []
+    configured = agent if options.ike and not options.keyed else [
         f"home-agent = {quoted(agents)}",
         f"registration-spi = {registration_spi(terminal)}",
         f"registration-key = {hex_key(registration_key(terminal))}",

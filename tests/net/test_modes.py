@@ -43,7 +43,7 @@ def test_moves(world: w.World, form: tuple) -> None:
     world.wait_active(networks[0])
     assert world.daemon("mt").connection(networks[0])["mode"] == mode
     for node, source, target in (("mt", home, agent), ("hs", agent, home)):
-        for size in (0, 56, 1300):
+        for size in (0, 56, 1300, 5000):
             assert world.ping(node, target, source, size=size, count=2), f"{node} {size} bytes: {drops(world)}"
     url, digest = world.serve(4, "hs", agent)
     download = world.download(url, 400_000, source=home)

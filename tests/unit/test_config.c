@@ -314,7 +314,7 @@ static const struct bad bad_connections[] = {
      "listens on port 4500"},
     {SERVER ALICE_HEAD "connection wifi { " AT_SERVER ALGS SPIS KEYS
 		       "\ncare-of = \"2001:db8::5\" } }\n",
-     7, "care-of is IPv6 and server IPv4"},
+     6, "care-of is IPv6 and server IPv4"},
     {SERVER ALICE_HEAD "connection wifi { " AT_SERVER ALGS SPIS KEYS "\ncare-of = some } }\n", 6,
      "care-of: \"some\" is no address"},
     {SERVER ALICE_HEAD "connection wifi { encapsulation = esp " AT_SERVER ALGS SPIS KEYS

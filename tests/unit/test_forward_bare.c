@@ -285,6 +285,7 @@ static void not_carried(struct rig *r)
 		p[6] = 44;
 		len += 8;
 	}
+	p[v4 ? 7 : 43] = v4 ? 2 : 0x11; /* whose beginning never came */
 	expect_drop(r, p, len, DROP_FRAGMENT);
 	/* Neither is it taken. */
 	struct rig_packet raw;
@@ -346,6 +347,127 @@ static void test_fragments_outside(void **state)
 	assert_false(r->node[0].sent.at[0].df);
 	rig_deliver(r, 0);
 	assert_same(&r->node[1].written.at[0], p, len);
+	rig_free(r);
+}
+
+/* --- fragments of the local stack */
+
+struct cut {
+	uint8_t pieces[16][2048];
+	size_t lens[16];
+	unsigned count;
+};
+
+static void cut_keep(void *ctx, const uint8_t *fragment, size_t len)
+{
+	struct cut *c = ctx;
+	memcpy(c->pieces[c->count], fragment, len);
+	c->lens[c->count++] = len;
+}
+
+static void cut6(struct cut *c, const uint8_t *whole, size_t len, uint32_t id)
+{
+	for (size_t off = 0; off < len - 40; off += 1400) {
+		uint8_t *f = c->pieces[c->count];
+		size_t n = len - 40 - off < 1400 ? len - 40 - off : 1400;
+		memcpy(f, whole, 40);
+		rig_put16(f + 4, (uint32_t)(n + 8));
+		f[6] = 44;
+		memset(f + 40, 0, 8);
+		f[40] = whole[6];
+		rig_put16(f + 42, (uint32_t)(off | (off + n < len - 40)));
+		rig_put32(f + 44, id);
+		memcpy(f + 48, whole + 40 + off, n);
+		c->lens[c->count++] = n + 48;
+	}
+}
+
+static void cut(struct cut *c, int version, uint8_t *whole, size_t len, uint16_t id)
+{
+	static uint8_t scratch[2048];
+	c->count = 0;
+	if (version == 6) {
+		cut6(c, whole, len, id);
+		return;
+	}
+	rig_put16(whole + 4, id);
+	whole[6] = 0;
+	ip4_set_checksum(whole);
+	assert_true(ip4_fragment(whole, len, 1440, scratch, cut_keep, c) > 0);
+}
+
+static void gathered(struct rig *r)
+{
+	static struct cut a, b;
+	static uint8_t q[FWD_BUFFER_LEN];
+	size_t len = rig_udp(p, r->cfg.inner, true, 5000, 1),
+	       other = rig_udp(q, r->cfg.inner, true, 3000, 2);
+	cut(&a, r->cfg.inner, p, len, 7);
+	cut(&b, r->cfg.inner, q, other, 8);
+	/* Two at once, piece by piece. */
+	for (unsigned i = 0; i < a.count; i++) {
+		rig_frame(&r->node[0], a.pieces[i], a.lens[i]);
+		if (i < b.count)
+			rig_frame(&r->node[0], b.pieces[i], b.lens[i]);
+	}
+	rig_run_tun(r, 0);
+	assert_int_equal(r->node[0].sent.count, 2);
+	assert_false(r->node[0].sent.at[0].df || r->node[0].sent.at[1].df);
+	rig_deliver(r, 0);
+	assert_int_equal(rig_all_drops(r, 0) + rig_all_drops(r, 1), 0);
+	assert_same(&r->node[1].written.at[0], q, other);
+	assert_same(&r->node[1].written.at[1], p, len);
+	rig_clear(r);
+	/* One piece missing, or out of order: nothing goes out. */
+	for (unsigned i = 0; i < a.count; i++)
+		if (i != 1)
+			rig_frame(&r->node[0], a.pieces[i], a.lens[i]);
+	for (unsigned i = a.count; i-- > 0;)
+		rig_frame(&r->node[0], a.pieces[i], a.lens[i]);
+	rig_run_tun(r, 0);
+	assert_int_equal(r->node[0].sent.count, 0);
+	assert_true(rig_drops(r, 0, DROP_FRAGMENT) >= 2 * a.count - 3u);
+	/* More than there are places: the oldest goes, later pieces of it are nobody's. */
+	for (uint16_t id = 20; id < 26; id++) {
+		cut(&b, r->cfg.inner, q, other, id);
+		rig_frame(&r->node[0], b.pieces[0], b.lens[0]);
+	}
+	for (unsigned i = 1; i < b.count; i++)
+		rig_frame(&r->node[0], b.pieces[i], b.lens[i]);
+	rig_run_tun(r, 0);
+	assert_int_equal(r->node[0].sent.count, 1);
+	/* Nobody waits for long. */
+	rig_frame(&r->node[0], a.pieces[0], a.lens[0]);
+	rig_run_tun(r, 0);
+	r->now += 2 * USEC_PER_SEC;
+	for (unsigned i = 1; i < a.count; i++)
+		rig_frame(&r->node[0], a.pieces[i], a.lens[i]);
+	rig_run_tun(r, 0);
+	assert_int_equal(r->node[0].sent.count, 1);
+}
+
+static void test_gathered(void **state)
+{
+	(void)state;
+	each_form(gathered);
+}
+
+/* More than a packet can be. */
+static void test_gathered_too_much(void **state)
+{
+	(void)state;
+	struct rig_config c = {.mode = SA_BEET, .inner = 6};
+	struct rig *r = rig_new(&c);
+	size_t len = rig_udp(p, 6, true, 1392, 1);
+	static struct cut a;
+	cut(&a, 6, p, len, 7);
+	for (uint32_t off = 0; off < 65536; off += 1400) {
+		rig_put16(a.pieces[0] + 42, (off & ~7u) | 1);
+		rig_frame(&r->node[0], a.pieces[0], a.lens[0]);
+	}
+	rig_run_tun(r, 0);
+	assert_int_equal(r->node[0].sent.count, 0);
+	assert_true(rig_drops(r, 0, DROP_FRAGMENT) > 0);
 	rig_free(r);
 }
 
@@ -456,6 +578,8 @@ int main(void)
 	    cmocka_unit_test(test_options),
 	    cmocka_unit_test(test_fragments_outside),
 	    cmocka_unit_test(test_unsound),
+	    cmocka_unit_test(test_gathered),
+	    cmocka_unit_test(test_gathered_too_much),
 	    cmocka_unit_test(test_registration),
 	    cmocka_unit_test(test_beside_a_tunnel),
 	};
