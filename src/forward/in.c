@@ -501,12 +501,14 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 
 static void write_tun(struct fwd_worker *w);
 
-/* Transport or BEET mode: the packet is built beside, since its slot need not have room for it. */
-static void take_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload,
-		      size_t len, uint8_t next_header, usec_t now_us)
+/* Transport or BEET mode: the packet is built beside, since its slot need not have room for it.
+ * NULL: it was dropped. */
+__attribute__((noinline, cold)) static uint8_t *
+build_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload, size_t len,
+	   uint8_t next_header, struct ip_info *info)
 {
 	struct bare_plan plan;
-	struct ip_info info;
+	uint8_t *packet = NULL;
 	enum drop_reason why = bare_in(in->sa, payload, len, next_header, &plan);
 	if (why == DROP_COUNT) {
 		size_t room = bare_packet_len(&plan, in->sa->pair->local.family);
@@ -515,15 +517,14 @@ static void take_bare(struct fwd_worker *w, const struct in_packet *in, const ui
 			merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
 			w->in.built_used = 0;
 		}
-		uint8_t *packet = w->in.built + w->in.built_used;
+		packet = w->in.built + w->in.built_used;
 		w->in.built_used += room;
-		why = bare_in_build(in->sa, &plan, in->dgram->tos, packet, &info);
-		if (why == DROP_COUNT) {
-			take_inner(w, in, packet, &info, now_us);
-			return;
-		}
+		why = bare_in_build(in->sa, &plan, in->dgram->tos, packet, info);
 	}
+	if (why == DROP_COUNT)
+		return packet;
 	fwd_drop(w, why, 1);
+	return NULL;
 }
 
 static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
@@ -557,14 +558,14 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 		take_dummy(w, in, payload, len, now_us);
 		return;
 	}
-	if (sa->mode != SA_TUNNEL) {
-		take_bare(w, in, payload, len, next_header, now_us);
-		return;
-	}
 	struct ip_info info;
 	uint8_t version = next_header == IP_PROTO_IPIP ? 4 : 6;
-	if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
-	    !ip_parse(payload, len, &info) || info.version != version) {
+	if (__builtin_expect(sa->mode != SA_TUNNEL, 0)) {
+		payload = build_bare(w, in, payload, len, next_header, &info);
+		if (!payload)
+			return;
+	} else if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
+		   !ip_parse(payload, len, &info) || info.version != version) {
 		fwd_drop(w, DROP_BAD_INNER, 1);
 		return;
 	}

@@ -306,8 +306,10 @@ static bool gather(struct fwd_worker *w, const struct targets *ts, const uint8_t
 }
 
 /* Options make a pseudo header, with which the packet may be larger than it was. */
-static void put_bare(struct fwd_worker *w, const struct target *t, uint64_t number,
-		     const struct outer *outer, const uint8_t *packet, uint32_t len, usec_t now_us)
+__attribute__((noinline, cold)) static void put_bare(struct fwd_worker *w, const struct target *t,
+						     uint64_t number, const struct outer *outer,
+						     const uint8_t *packet, uint32_t len,
+						     usec_t now_us)
 {
 	struct bare_out bare;
 	if (!bare_out_make(t->sa, t->path, packet, len, &bare)) {
@@ -341,7 +343,7 @@ static void put_packet(struct fwd_worker *w, struct targets *ts, const struct ou
 			continue;
 		}
 		note_first(t->sa, now_us);
-		if (t->sa->mode != SA_TUNNEL)
+		if (__builtin_expect(t->sa->mode != SA_TUNNEL, 0))
 			put_bare(w, t, t->number, outer, packet, len, now_us);
 		else
 			memcpy(out_room(w, t, t->number, outer, len, now_us), packet, len);
@@ -392,7 +394,7 @@ static void put_single(struct fwd_worker *w, struct targets *ts, const struct ou
 	if (info->version == 6 && limit < IP6_MTU_MIN)
 		limit = IP6_MTU_MIN;
 	/* Fragments inside cannot be carried: they are made outside, as Linux does. */
-	if (outer->whole || (ts->bare && info->version == 4 && !info->df))
+	if (ts->bare && (outer->whole || (info->version == 4 && !info->df)))
 		limit = UINT32_MAX;
 	if (len <= limit) {
 		struct outer o = *outer;
@@ -415,9 +417,9 @@ static void put_single(struct fwd_worker *w, struct targets *ts, const struct ou
 
 /* --- frames */
 
-static void put_bare_segments(struct fwd_worker *w, const struct target *t,
-			      const struct outer *outer, const struct segment_plan *plan,
-			      usec_t now_us)
+__attribute__((noinline, cold)) static void
+put_bare_segments(struct fwd_worker *w, const struct target *t, const struct outer *outer,
+		  const struct segment_plan *plan, usec_t now_us)
 {
 	for (uint32_t i = 0; i < t->most; i++) {
 		segment_write(plan, i, w->out.segment);
@@ -471,6 +473,28 @@ static void put_gso(struct fwd_worker *w, struct targets *ts, const struct outer
 	}
 }
 
+/* True: it goes on as it would in a tunnel. */
+__attribute__((noinline, cold)) static bool bare_frame(struct fwd_worker *w, const uint8_t *frame,
+						       struct targets *ts, struct ip_info *info,
+						       usec_t now_us)
+{
+	const uint8_t *packet = frame;
+	if (info->fragment && !gather(w, ts, &packet, info, now_us))
+		return false;
+	if (!keep_bare(w, ts, info, packet))
+		return false;
+	if (packet == frame)
+		return true;
+	struct outer outer = {
+	    .next_header = info->version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
+	    .tos = info->tos,
+	    .df = w->cfg->df == FWD_DF_SET,
+	    .whole = true,
+	};
+	put_single(w, ts, &outer, info, packet, info->total_len, now_us);
+	return false;
+}
+
 static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struct active *active,
 		      usec_t now_us)
 {
@@ -485,21 +509,13 @@ static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struc
 		fwd_drop(w, why, 1);
 		return;
 	}
-	const uint8_t *packet = frame->data;
-	if (ts.bare && info.fragment && !gather(w, &ts, &packet, &info, now_us))
-		return;
-	if (ts.bare && !keep_bare(w, &ts, &info, packet))
+	if (__builtin_expect(ts.bare, 0) && !bare_frame(w, frame->data, &ts, &info, now_us))
 		return;
 	struct outer outer = {
 	    .next_header = info.version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
 	    .tos = info.tos,
 	    .df = w->cfg->df == FWD_DF_SET || (w->cfg->df == FWD_DF_COPY && info.df),
-	    .whole = packet != frame->data,
 	};
-	if (outer.whole) {
-		put_single(w, &ts, &outer, &info, packet, info.total_len, now_us);
-		return;
-	}
 	if (frame->vh.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		put_gso(w, &ts, &outer, &info, frame, now_us);
 		return;
