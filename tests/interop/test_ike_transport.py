@@ -10,13 +10,14 @@ import threading
 import pytest
 
 from conftest import inside, ns_exec, ping, wait_for
-from ground import GATEWAY, GW4, GW6, ROUTER, UML4, UML6
+from ground import CLIENT, GATEWAY, GW4, GW6, ROUTER, UML4, UML6
 from ike_cases import CLIENT_ID, GATEWAY_ID, SECRET, Case, Credentials
-from sojourn_ike import AGENTS, Sojourn, server_text
+from sojourn_ike import AGENTS, Sojourn, server_text, terminal_text
 from test_ike_kernel import kernel, state  # noqa: F401 (a fixture)
 import transfer
 
 ESP = "aes128gcm16-x25519"
+PORT = "local_ts = dynamic[udp/1701]\n            remote_ts = dynamic[udp/1701]"
 SIZES = (0, 56, 1200, 1350, 3000)
 TRANSFER = 1 << 20
 NAT = """
@@ -135,8 +136,7 @@ check.port = 8100
 
 def test_one_port(server, kernel):
     """RFC 3193's selectors: UDP 1701 alone.  The narrowed ones say so."""
-    kernel.load(client_text(GW4, UML4, ts="local_ts = dynamic[udp/1701]\n"
-                                          "            remote_ts = dynamic[udp/1701]"))
+    kernel.load(client_text(GW4, UML4, ts=PORT))
     try:
         kernel.initiate("tr")
         child = kernel.child("tr")
@@ -156,5 +156,48 @@ def test_tunnel_where_transport_is_meant(server, kernel):
     kernel.load(client_text(GW4, UML4).replace("mode = transport", "mode = tunnel"))
     try:
         assert "TS_UNACCEPT" in kernel.refused("tr")
+    finally:
+        kernel.forget()
+
+
+HOME, AGENT = "10.66.0.7", "10.66.0.1"
+
+
+@pytest.mark.parametrize("way", ["open", "nat"])
+def test_terminal(sojourn_ike, kernel, ground, where, pki, way):
+    """Sojourn as client of strongSwan's gateway: the host it talks with is the gateway itself, under
+    a fixed address that only the client knows.  Behind its NAT it has the address of the tests' own
+    words to the guest, so there it is UDP 1701 alone."""
+    case = Case("gateway", esp=ESP)
+    ts = "" if way == "open" else PORT
+    kernel.load(client_text("%any", UML4, ts=ts).replace(f"id = {CLIENT_ID}", "id = SWAP").replace(
+        f"id = {GATEWAY_ID}", f"id = {CLIENT_ID}").replace("id = SWAP", f"id = {GATEWAY_ID}"))
+    ground.use(way)
+    mark = kernel.mark()
+    text = terminal_text(case, Credentials(pki, case), server=UML4,
+                         ike_lines=["mode = transport", "encapsulation = auto"],
+                         lines=[f'home-address = "{HOME}"', f'home-agent = "{AGENT}"'],
+                         routes=(f"{AGENT}/32",))
+    try:
+        with Sojourn(CLIENT, "transport", text, where) as terminal:
+            kernel.wait("child-updown", lambda m: m.get("up") == "yes", mark)
+            terminal.wait_sas(1)
+            assert kernel.child()["mode"].lower() == "transport"
+            assert (kernel.child().get("encap") == "yes") == (way == "nat")
+            if way == "nat":
+                kernel.guest.call("echo", address=UML4, port=1701)
+                with inside(CLIENT):
+                    for size in (1, 512, 1300, 3000):
+                        assert transfer.ask(HOME, AGENT, 1701, size, 1701), terminal.tail()
+                return
+            for size in SIZES:
+                assert ping(CLIENT, HOME, AGENT, size, wait=2).returncode == 0, \
+                    f"{size}\n{terminal.tail()}\n{state(kernel)}"
+            port = check.port = check.port + 1
+            kernel.guest.call("serve", address=UML4, port=port, size=TRANSFER)
+            with inside(CLIENT):
+                transfer.fetch(HOME, AGENT, port, TRANSFER)
+            kernel.rekey(child="tr")
+            assert ping(CLIENT, HOME, AGENT, count=3, wait=2).returncode == 0, terminal.tail()
     finally:
         kernel.forget()
