@@ -164,6 +164,8 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *c = json_array_get(list, i);
 		CLEANUP_FREE char *encap = table_string(get(c, "encapsulation"));
+		const char *mode = json_string_value(get(c, "mode"));
+		bool bare = mode && strcmp(mode, "tunnel") != 0;
 		table_row(t, (char *[]){
 				 table_string(get(c, "name")),
 				 table_string(get(c, "terminal")),
@@ -172,7 +174,7 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 				 table_string(get(c, "care_of")),
 				 table_string(get(c, "interface")),
 				 table_string(get(c, "server")),
-				 table_text("%s%s", encap,
+				 table_text("%s%s%s%s", encap, bare ? ", " : "", bare ? mode : "",
 					    json_is_true(get(c, "behind_nat")) ? ", NAT" : ""),
 				 table_string(get(c, "cipher")),
 				 table_ms(get(c, "rtt_ms")),

@@ -150,7 +150,8 @@ static int read_root(struct config_reading *r, cfg_t *root)
 		return -1;
 	if (c->role == ROLE_TERMINAL)
 		return config_terminal_read_own(r, root);
-	if (!config_field_needed(r, root, "listen",
+	if (config_field_bool(r, root, "announce-moves", &c->announce_moves) < 0 ||
+	    !config_field_needed(r, root, "listen",
 				 "{ \"203.0.113.1\" }, this node's outer addresses") ||
 	    config_field_addrs(r, root, "listen", c->listen, ARRAY_LEN(c->listen),
 			       &c->listen_count) < 0 ||

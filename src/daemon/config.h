@@ -41,6 +41,9 @@ struct config_connection {
 	struct endpoint care_of;
 	struct endpoint server; /* port: 4500 unless told; 0 when native */
 	bool udp;		/* encapsulation = udp (default) | esp */
+	enum sa_mode mode;	/* tunnel (default) | transport | beet */
+	bool server_moves;	/* terminal: the server is where its newest packet comes from */
+	struct addr fixed_local, fixed_remote; /* not in tunnel mode: what the inside sees */
 	const struct alg *encr, *integ;
 	uint32_t spi_in, spi_out;
 	uint8_t key_in[CONFIG_KEY_MAX], key_out[CONFIG_KEY_MAX];
@@ -195,6 +198,7 @@ struct config {
 	uint8_t listen_count;
 	struct addr listen[8];
 	char home_link[IF_NAMESIZE]; /* "" : no proxy ARP/ND */
+	bool announce_moves;	     /* its own addresses change; default no */
 	/* terminal */
 	uint8_t route_count; /* destinations through the tunnel; default everything */
 	struct prefix routes[CONFIG_LIST_MAX];

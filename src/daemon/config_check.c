@@ -207,9 +207,11 @@ bool config_connection_equal(const struct config_connection *a, const struct con
 	       a->has_network == b->has_network &&
 	       !memcmp(&a->network, &b->network, sizeof(a->network)) &&
 	       endpoint_equal(&a->care_of, &b->care_of) && endpoint_equal(&a->server, &b->server) &&
-	       a->udp == b->udp && a->encr == b->encr && a->integ == b->integ &&
-	       a->spi_in == b->spi_in && a->spi_out == b->spi_out && a->key_len == b->key_len &&
-	       mem_equal(a->key_in, b->key_in, a->key_len) &&
+	       a->mode == b->mode && addr_equal(&a->fixed_local, &b->fixed_local) &&
+	       addr_equal(&a->fixed_remote, &b->fixed_remote) &&
+	       a->server_moves == b->server_moves && a->udp == b->udp && a->encr == b->encr &&
+	       a->integ == b->integ && a->spi_in == b->spi_in && a->spi_out == b->spi_out &&
+	       a->key_len == b->key_len && mem_equal(a->key_in, b->key_in, a->key_len) &&
 	       mem_equal(a->key_out, b->key_out, a->key_len) && a->esn == b->esn &&
 	       a->replay_packets == b->replay_packets && a->soft_packets == b->soft_packets &&
 	       a->hard_packets == b->hard_packets && a->soft_bytes == b->soft_bytes &&
@@ -319,6 +321,7 @@ const char *config_fixed_difference(const struct config *a, const struct config 
 	     "home-agent"},
 	    {!addrs_equal(a->listen, a->listen_count, b->listen, b->listen_count), "listen"},
 	    {strcmp(a->home_link, b->home_link) != 0, "home-link"},
+	    {a->announce_moves != b->announce_moves, "announce-moves"},
 	    {!homes_equal(a, b), "home"},
 	};
 

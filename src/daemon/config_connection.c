@@ -150,6 +150,55 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 	return 0;
 }
 
+/* Without an IP header on the wire there is one address on either side: the terminal's home address
+ * and the home server's inner one. */
+static int read_connection_mode(struct config_reading *r, cfg_t *sec,
+				const struct config_terminal *t, struct config_connection *c)
+{
+	static const char *const modes[] = {"tunnel", "transport", "beet", NULL};
+	const struct config_item *i = config_field(sec, "mode");
+	const struct config *cfg = r->cfg;
+	bool server = cfg->role == ROLE_HOME_SERVER;
+	unsigned word = 0;
+
+	if (config_field_word(r, sec, "mode", modes, &word) < 0)
+		return -1;
+	c->mode = (enum sa_mode)word;
+	if (c->mode == SA_TUNNEL)
+		return 0;
+	if (t->home_count != 1 || t->prefix_count)
+		return config_fail(r, i->line,
+				   "mode %s carries one address of the terminal; write one "
+				   "home-address and no prefix, or mode = tunnel",
+				   i->text);
+	const struct addr *home = &t->homes[0], *agent = NULL;
+	for (unsigned k = 0; !agent && k < cfg->home_agent_count; k++)
+		if (cfg->home_agents[k].family == home->family)
+			agent = &cfg->home_agents[k];
+	if (!agent)
+		return config_fail(r, i->line,
+				   "mode %s needs the home server's fixed address; write "
+				   "home-agent = ..., of home-address's family",
+				   i->text);
+	if (c->mode == SA_TRANSPORT && home->family != c->server.addr.family)
+		return config_fail(r, i->line,
+				   "mode transport: home-address is IPv%u and server IPv%u; write "
+				   "both of one family, or mode = beet",
+				   home->family, c->server.addr.family);
+	if (c->mode == SA_TRANSPORT && addr_is_any(&c->server.addr))
+		return config_fail(r, i->line,
+				   "mode transport: checksums are made for the server's own "
+				   "address; write listen and server = that, or mode = beet");
+	if (addr_equal(agent, &c->server.addr))
+		return config_fail(r, i->line,
+				   "mode %s: home-agent is the server's outer address; give it an "
+				   "address of its own for what goes inside",
+				   i->text);
+	c->fixed_local = server ? *agent : *home;
+	c->fixed_remote = server ? *home : *agent;
+	return 0;
+}
+
 static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct config_connection *c)
 {
 	const struct config_item *i = config_field_needed(r, sec, "cipher", "aes128-cbc");
@@ -185,6 +234,7 @@ static int read_connection_limits(struct config_reading *r, cfg_t *sec,
 	c->replay_packets = t->replay_packets;
 	if (config_field_bool(r, sec, "esn", &c->esn) < 0 ||
 	    config_field_window(r, sec, &c->replay_packets) < 0 ||
+	    config_field_bool(r, sec, "server-moves", &c->server_moves) < 0 ||
 	    config_field_numbers(r, sec, c, numbers, ARRAY_LEN(numbers)) < 0)
 		return -1;
 	if (w && c->esn)
@@ -277,9 +327,9 @@ static int read_place(struct config_reading *r, cfg_t *sec, struct config_termin
 		      unsigned preference)
 {
 	static const char *const of_ike[] = {
-	    "server",	    "port",	     "encapsulation",	 "esn",
-	    "keepalive",    "replay-window", "lifetime-packets", "lifetime-bytes",
-	    "lifetime-time"};
+	    "server",	     "port",	      "encapsulation",	  "esn",
+	    "keepalive",     "replay-window", "lifetime-packets", "lifetime-bytes",
+	    "lifetime-time", "mode",	      "server-moves"};
 	struct config_place *p = place_add(t, sec->title, sec->line);
 	const struct config_item *network = config_field(sec, "network");
 
@@ -356,8 +406,8 @@ static int read_connection(struct config_reading *r, cfg_t *sec, struct config_t
 	c->line = sec->line;
 	c->preference = preference;
 	snprintf(c->name, sizeof(c->name), "%s", sec->title);
-	if (read_connection_ends(r, sec, c) < 0 || read_connection_keys(r, sec, c) < 0 ||
-	    read_connection_limits(r, sec, t, c) < 0)
+	if (read_connection_ends(r, sec, c) < 0 || read_connection_mode(r, sec, t, c) < 0 ||
+	    read_connection_keys(r, sec, c) < 0 || read_connection_limits(r, sec, t, c) < 0)
 		return -1;
 	claim_spis(r, sec, c, scope);
 	return 0;

@@ -44,7 +44,7 @@ static cfg_opt_t schema_connection[] = {
 	ONE("encapsulation"), ONE("cipher"), ONE("integrity"), ONE("spi-in"), ONE("spi-out"),
 	ONE("key-in"), ONE("key-out"), ONE("key-in-file"), ONE("key-out-file"), ONE("esn"),
 	ONE("replay-window"), ONE("lifetime-packets"), ONE("lifetime-bytes"), ONE("lifetime-time"),
-	ONE("keepalive"), CFG_END(),
+	ONE("keepalive"), ONE("mode"), ONE("server-moves"), CFG_END(),
 };
 
 /* Of one peer: in section ike, and in a terminal's for that one. */
@@ -92,11 +92,12 @@ static cfg_opt_t schema_root[] = {
 	ONE("replay-window"), MANY("routes"), ONE("probe-idle"), ONE("probe-spare"),
 	ONE("initial-rto"), SECTION("home", schema_home, CFGF_NONE),
 	SECTION("connection", schema_connection, TITLED), SECTION("ike", schema_ike, CFGF_NONE),
-	SECTION("pool", schema_pool, TITLED), ONE("registration"), CFG_END(),
+	SECTION("pool", schema_pool, TITLED), ONE("registration"), ONE("announce-moves"), CFG_END(),
 };
 
 /* Options of one role only, by section. */
-static const char *const root_of_server[] = {"listen", "home-link", "terminal", "pool", NULL};
+static const char *const root_of_server[] = {"listen", "home-link", "terminal", "pool", "announce-moves",
+					     NULL};
 static const char *const root_of_terminal[] = {
 	"name", "home-address", "prefix", "registration-spi", "registration-key",
 	"registration-key-file", "lifetime", "replay-window", "routes", "probe-idle",
@@ -107,7 +108,7 @@ static const char *const ike_of_server[] = {
 static const char *const ike_of_terminal[] = {"server", "server-id", "start", "prefer", NULL};
 static const char *const connection_of_server[] = {"care-of", NULL};
 static const char *const connection_of_terminal[] = {"interface", "network", "port", "keepalive",
-						     NULL};
+						     "server-moves", NULL};
 /* clang-format on */
 
 /* --- callbacks of libconfuse */

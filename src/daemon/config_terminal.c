@@ -173,7 +173,7 @@ static int read_pool_of(struct config_reading *r, cfg_t *sec, struct config_term
 				   "pool NAME { address = ... } before the terminals");
 	if (i && t->home_count)
 		return config_fail(r, i->line, "both pool and home-address; remove one");
-	if (!t->peer || t->home_count || t->pool || t->peer->peer.child.transport)
+	if (!t->peer || t->home_count || t->pool)
 		return 0;
 	if (c->pools && !c->pools->next) {
 		t->pool = c->pools;
@@ -306,6 +306,39 @@ static int read_home(struct config_reading *r, cfg_t *root)
 	return config_field_interface(r, sec, "interface", c->home_interface);
 }
 
+/* All that its connections carry goes to one address: that; NULL: more. */
+static const struct addr *only_peer(const struct config *cfg, const struct config_terminal *t,
+				    bool ike)
+{
+	if (ike && t->peer->peer.child.transport && !t->connections)
+		return &cfg->home_agents[0];
+	const struct addr *only = ike ? NULL : &t->connections->fixed_remote;
+
+	for (const struct config_connection *k = t->connections; only && k; k = k->next) {
+		if (k->mode == SA_TUNNEL)
+			only = NULL;
+	}
+	return only;
+}
+
+/* In transport mode nothing is assigned, and all goes to the home agent. */
+static int check_transport(struct config_reading *r, const struct config_terminal *t)
+{
+	const struct config *c = r->cfg;
+
+	if (!t->peer || !t->peer->peer.child.transport)
+		return 0;
+	if (!t->home_count)
+		return config_fail(r, c->ike->line,
+				   "mode transport without home-address; write ours, under which "
+				   "the inside sees us");
+	if (!c->home_agent_count)
+		return config_fail(r, c->ike->line,
+				   "mode transport without home-agent; write the home server's "
+				   "address for the inside");
+	return 0;
+}
+
 int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 {
 	static const struct config_number numbers[] = {
@@ -328,12 +361,15 @@ int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
 	    config_field_prefixes(r, root, "routes", c->routes, CONFIG_LIST_MAX, &c->route_count) <
 		0 ||
-	    read_home(r, root) < 0)
+	    read_home(r, root) < 0 || check_transport(r, t) < 0)
 		return -1;
 	r->routes_line = routes ? routes->line : 0;
 	if (ike)
 		config_peer_selectors(c, t);
-	for (uint8_t family = 4; !routes && family <= 6; family += 2) {
+	const struct addr *peer = routes ? NULL : only_peer(c, t, ike != NULL);
+	if (peer)
+		c->routes[c->route_count++] = prefix_host(peer);
+	for (uint8_t family = 4; !routes && !peer && family <= 6; family += 2) {
 		if (!t->home_count || has_family(t->homes, t->home_count, family))
 			c->routes[c->route_count++] = (struct prefix){.addr.family = family};
 	}

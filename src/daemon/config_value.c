@@ -142,6 +142,12 @@ int config_value_interface(const struct config_reading *r, const char *name,
 	return config_value_text(r, name, i, out, IF_NAMESIZE);
 }
 
+/* A node that moves listens on whatever it has: 0.0.0.0, ::. */
+static bool may_be_any(const struct config_reading *r, const char *name)
+{
+	return r->cfg->announce_moves && (!strcmp(name, "listen") || !strcmp(name, "server"));
+}
+
 int config_value_addr(const struct config_reading *r, const char *name, const struct config_item *i,
 		      struct addr *out)
 {
@@ -152,7 +158,7 @@ int config_value_addr(const struct config_reading *r, const char *name, const st
 				   "%s:%s is no address; write one like \"10.1.0.10\" or "
 				   "\"2001:db8::10\" (names are not looked up)",
 				   name, config_value_show(i, shown, sizeof(shown)));
-	if (addr_is_any(out) || addr_is_multicast(out))
+	if ((addr_is_any(out) && !may_be_any(r, name)) || addr_is_multicast(out))
 		return config_fail(r, i->line,
 				   "%s: %s is not the address of one node; write one like "
 				   "\"10.1.0.10\"",
@@ -195,7 +201,8 @@ int config_value_endpoint(const struct config_reading *r, const char *name,
 		if (port && *port >= '0' && *port <= '9')
 			p = strtoul(port, &end, 10);
 		bool port_ok = !port || (end && !*end && p >= 1 && p <= 65535);
-		if (port_ok && addr_parse(host, &out->addr) == 0 && !addr_is_any(&out->addr) &&
+		if (port_ok && addr_parse(host, &out->addr) == 0 &&
+		    (!addr_is_any(&out->addr) || may_be_any(r, name)) &&
 		    !addr_is_multicast(&out->addr)) {
 			out->port = (uint16_t)p;
 			return 0;

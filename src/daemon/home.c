@@ -245,6 +245,7 @@ static void home_control_packet(struct node *n, const struct role_arrival *a)
 static void home_probe_reply(struct node *n, const struct role_arrival *a, uint64_t id)
 {
 	home_place_answered(n, a, id);
+	home_moves_answered(home_of(n)->moves, id);
 }
 
 /* A probe that is not the newest packet says nothing new. */
@@ -368,6 +369,8 @@ static int home_start(struct node *n, struct err *err)
 		home_ike_start(n);
 	if (home_listen(n, n->cfg) < 0)
 		return err_set(err, "home: cannot ask for the sockets");
+	if (n->cfg->announce_moves && !(h->moves = home_moves_new(n, err)))
+		return -1;
 	return 0;
 }
 
@@ -375,6 +378,7 @@ static void home_stop(struct node *n)
 {
 	struct home *h = home_of(n);
 	home_ike_stop(n);
+	home_moves_free(h->moves);
 	for (const struct config_terminal *t = n->cfg->terminals; t; t = t->next)
 		terminal_remove(n, t);
 	registrar_free(h->registrar);
@@ -520,8 +524,10 @@ static usec_t home_tick(struct node *n, usec_t now)
 	struct home *h = home_of(n);
 	usec_t next = registrar_tick(h->registrar, now);
 	usec_t leave = home_routes_tick(h->routes, now), place = home_place_tick(n, now);
+	usec_t moves = home_moves_tick(h->moves, now);
 	next = next < leave ? next : leave;
-	return next < place ? next : place;
+	next = next < place ? next : place;
+	return next < moves ? next : moves;
 }
 
 static json_t *home_command(struct node *n, const char *command, const json_t *request)

@@ -118,9 +118,13 @@ static void route_answered(void *ctx, const struct netreq *reply, int fd)
 	list_append(r, p);
 }
 
-static void kernel_route(struct home_routes *r, const struct prefix *prefix, bool on)
+/* src: the address that our own packets there have; NULL: the kernel chooses. */
+static void kernel_route(struct home_routes *r, const struct prefix *prefix, bool on,
+			 const struct addr *src)
 {
 	struct netreq req = {.kind = NETREQ_ROUTE, .on = on, .prefix = *prefix};
+	if (src)
+		req.addr = *src;
 	if (netreq_send(r->n->net, &req, route_answered, r) < 0)
 		loop_stop(r->n->loop);
 }
@@ -175,7 +179,7 @@ static void route_ranges(struct home_routes *r, const struct config *cfg,
 				continue;
 			size_t n = prefix_cover(&range->from, &range->to, list, ARRAY_LEN(list));
 			for (size_t k = 0; k < n && k < ARRAY_LEN(list); k++)
-				kernel_route(r, &list[k], on);
+				kernel_route(r, &list[k], on, NULL);
 		}
 	}
 }
@@ -190,6 +194,13 @@ void home_routes_pools(struct home_routes *r, const struct config *fresh,
 }
 
 /* --- bindings */
+
+/* In transport and BEET mode nothing else can be sent from. */
+static const struct addr *fixed_local(const struct binding *b)
+{
+	const struct sa_pair *pair = b->conns[0]->out->pair;
+	return pair ? &pair->local : NULL;
+}
 
 /* True when the prefix comes or goes. */
 static bool publish_prefix(struct home_routes *r, const struct prefix *prefix,
@@ -209,7 +220,7 @@ static bool publish_prefix(struct home_routes *r, const struct prefix *prefix,
 		list_remove(r, p);
 	}
 	if (was != is && p->routed)
-		kernel_route(r, prefix, is);
+		kernel_route(r, prefix, is, is ? fixed_local(b) : NULL);
 	if (p && !is && (r->at_once || !p->routed))
 		published_end(r, p);
 	return was != is;

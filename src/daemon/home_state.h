@@ -4,6 +4,7 @@
 #ifndef DAEMON_HOME_STATE_H
 #define DAEMON_HOME_STATE_H
 
+#include "daemon/home_moves.h"
 #include "daemon/home_routes.h"
 #include "daemon/node_joint.h"
 #include "daemon/steward.h"
@@ -40,6 +41,7 @@ struct home {
 	struct node_joint joint;
 	struct log_limit elsewhere;
 	struct home_places places;
+	struct home_moves *moves; /* NULL: it does not move */
 };
 
 static inline struct home *home_of(struct node *n)

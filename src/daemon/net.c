@@ -563,6 +563,8 @@ struct net *net_new(struct config *cfg, const struct log *log, struct net_start 
 	}
 	if (cfg->role == ROLE_HOME_SERVER && net_setup_forwarding(cfg, n->ledger, log, err) < 0)
 		goto fail;
+	if (cfg->role == ROLE_HOME_SERVER && !cfg->home_link[0])
+		net_setup_agents(cfg, n->ledger, log, n->tun_ifindex);
 	net_setup_loose(n->ledger, cfg->tun);
 	return n;
 fail:

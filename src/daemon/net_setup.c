@@ -206,6 +206,34 @@ int net_setup_forwarding(const struct config *cfg, struct ledger *ledger, const 
 	return net_setup_proxy(cfg, ledger, err);
 }
 
+/* Can a socket be bound to it? */
+static bool is_ours(const struct addr *a)
+{
+	struct endpoint at = {.addr = *a};
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(&at, &ss);
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ours = fd >= 0 && bind(fd, (struct sockaddr *)&ss, len) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+void net_setup_agents(const struct config *cfg, struct ledger *ledger, const struct log *log,
+		      unsigned tun_ifindex)
+{
+	for (unsigned i = 0; i < cfg->home_agent_count; i++) {
+		const struct addr *a = &cfg->home_agents[i];
+		char text[ADDR_TEXT_MAX];
+		if (is_ours(a))
+			continue;
+		int rc =
+		    ledger_addr(ledger, true, tun_ifindex, a, (uint8_t)(addr_len(a) * 8), false);
+		log_info(log, "net: home_agent address=%s tun=%s result=\"%s\"",
+			 addr_format(a, text), cfg->tun, rc < 0 ? strerror(-rc) : "ok");
+	}
+}
+
 int net_setup_root(const struct config *cfg, struct err *err)
 {
 	char path[sizeof(cfg->root)];

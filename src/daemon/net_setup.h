@@ -29,6 +29,9 @@ int net_setup_forwarding(const struct config *cfg, struct ledger *ledger, const 
 			 struct err *err) __attribute__((warn_unused_result));
 /* Strict reverse path filtering (RFC 3704) would drop what comes for us by an interface that the
  * unmarked route does not use: makes it loose there. */
+/* Home agent addresses that this node does not have yet go onto the tunnel. */
+void net_setup_agents(const struct config *cfg, struct ledger *ledger, const struct log *log,
+		      unsigned tun_ifindex);
 void net_setup_loose(struct ledger *ledger, const char *interface);
 /* The directory the node is confined to, made when missing. */
 int net_setup_root(const struct config *cfg, struct err *err) __attribute__((warn_unused_result));

@@ -101,6 +101,9 @@ static struct sa *conn_sa(const struct config_connection *c, enum crypt_directio
 	    .hard_bytes = c->hard_bytes,
 	    .peer = peer,
 	    .conn = conn,
+	    .mode = c->mode,
+	    .fixed_local = c->fixed_local,
+	    .fixed_remote = c->fixed_remote,
 	};
 	return sa_new(&cfg, direction, err);
 }
@@ -188,6 +191,9 @@ static struct sa *made_sa(const struct node_made *made, enum crypt_direction dir
 	    .hard_bytes = hard_limit(made->rekey_bytes),
 	    .peer = conn->peer,
 	    .conn = conn,
+	    .mode = up->transport ? SA_TRANSPORT : SA_TUNNEL,
+	    .fixed_local = made->fixed_local,
+	    .fixed_remote = made->fixed_remote,
 	};
 	return sa_new(&cfg, direction, err);
 }
@@ -195,9 +201,8 @@ static struct sa *made_sa(const struct node_made *made, enum crypt_direction dir
 static int made_pair(const struct node_made *made, struct conn *conn, struct sa **in,
 		     struct sa **out, struct err *err)
 {
-	if (made->up->protocol != IKE_PROTO_ESP || made->up->transport)
-		return err_set(err, "connection %s: only ESP in tunnel mode is carried",
-			       conn->name);
+	if (made->up->protocol != IKE_PROTO_ESP)
+		return err_set(err, "connection %s: only ESP is carried", conn->name);
 	*in = made_sa(made, CRYPT_OPEN, conn, err);
 	*out = *in ? made_sa(made, CRYPT_SEAL, conn, err) : NULL;
 	if (*out)

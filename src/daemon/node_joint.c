@@ -24,14 +24,47 @@ static void op_peer_retire(void *ctx, struct peer *peer)
 	node_peer_retire(j->n, peer);
 }
 
-static struct node_made made_of(const struct ike_child_up *up, const struct peer *peer)
+/* Of transport mode: the terminal's home address and the home agent's, of the family that is
+ * outside.  Those of the peer are the terminal's on either side. */
+static struct addr fixed_home(const struct peer *peer, uint8_t family)
+{
+	for (unsigned i = 0; i < peer->prefix_count; i++) {
+		const struct prefix *p = &peer->prefixes[i];
+		if (p->addr.family == family && p->len == addr_len(&p->addr) * 8)
+			return p->addr;
+	}
+	return (struct addr){0};
+}
+
+static struct addr fixed_agent(const struct node *n, const struct ike_child_up *up, uint8_t family)
+{
+	const struct ike_sj_registered *told =
+	    n->cfg->role == ROLE_TERMINAL ? up->registered : NULL;
+	for (unsigned i = 0; i < n->cfg->home_agent_count; i++)
+		if (n->cfg->home_agents[i].family == family)
+			return n->cfg->home_agents[i];
+	if (told)
+		return family == 4 ? told->home_agent4 : told->home_agent6;
+	return (struct addr){0};
+}
+
+static struct node_made made_of(const struct node *n, const struct ike_child_up *up,
+				const struct peer *peer)
 {
 	const struct config_peer *cfg =
 	    caa_container_of(ike_sa_peer(up->sa), struct config_peer, peer);
-	return (struct node_made){.up = up,
-				  .replay_packets = peer->space.window.packets,
-				  .rekey_packets = cfg->rekey_packets,
-				  .rekey_bytes = cfg->rekey_bytes};
+	struct node_made made = {.up = up,
+				 .replay_packets = peer->space.window.packets,
+				 .rekey_packets = cfg->rekey_packets,
+				 .rekey_bytes = cfg->rekey_bytes};
+	if (!up->transport)
+		return made;
+	uint8_t family = ike_sa_path(up->sa)->remote.addr.family;
+	struct addr home = fixed_home(peer, family), agent = fixed_agent(n, up, family);
+	bool server = n->cfg->role == ROLE_HOME_SERVER;
+	made.fixed_local = server ? agent : home;
+	made.fixed_remote = server ? home : agent;
+	return made;
 }
 
 static struct conn *op_conn_make(void *ctx, const struct ike_child_up *up, const char *name,
@@ -39,7 +72,7 @@ static struct conn *op_conn_make(void *ctx, const struct ike_child_up *up, const
 {
 	const struct node_joint *j = ctx;
 	struct err err = {""};
-	struct node_made made = made_of(up, peer);
+	struct node_made made = made_of(j->n, up, peer);
 	made.name = name;
 	made.peer = peer;
 	made.owner = owner;
@@ -53,7 +86,11 @@ static int op_conn_rekey(void *ctx, struct conn *c, const struct ike_child_up *u
 {
 	const struct node_joint *j = ctx;
 	struct err err = {""};
-	struct node_made made = made_of(up, c->peer);
+	struct node_made made = made_of(j->n, up, c->peer);
+	if (c->out->pair) { /* whatever it moved to meanwhile */
+		made.fixed_local = c->out->pair->local;
+		made.fixed_remote = c->out->pair->remote;
+	}
 	if (node_conn_rekey(j->n, c, &made, &err) == 0)
 		return 0;
 	log_error(j->n->log, "node: %s", err.text);

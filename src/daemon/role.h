@@ -118,6 +118,8 @@ struct node_made {
 	struct endpoint server;
 	struct peer *peer; /* borrowed */
 	void *owner;
+	/* of one in transport mode, rekeyed ones too */
+	struct addr fixed_local, fixed_remote;
 };
 /* In table and SADB, without a path; NULL with err. */
 struct conn *node_conn_new(struct node *n, const struct node_made *made, struct err *err);

@@ -74,6 +74,7 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 	json_object_set_new(o, "network", network_json(&c->network));
 	json_object_set_new(o, "server", endpoint_json(&c->server));
 	json_object_set_new(o, "encapsulation", json_string(c->udp ? "udp" : "esp"));
+	json_object_set_new(o, "mode", json_string(sa_mode_text((enum sa_mode)c->out->mode)));
 	/* Only the home server sees both addresses. */
 	json_object_set_new(o, "behind_nat",
 			    n->cfg->role == ROLE_HOME_SERVER ? json_boolean(c->behind_nat)

@@ -40,6 +40,15 @@ static bool covers_home(const struct ike_ts_list *list, const struct addr *home)
 	return covers(list, &ts);
 }
 
+/* What the child SA may carry of the terminal's: by its selectors, or in transport mode, whose
+ * selectors name the outer addresses, the one under which we show it. */
+static bool carries_home(const struct sw_conn *h, const struct ike_ts_list *remote,
+			 const struct addr *home)
+{
+	const struct sa_pair *pair = h->conn->out->pair;
+	return pair ? addr_equal(&pair->remote, home) : covers_home(remote, home);
+}
+
 /* --- registration */
 
 static bool is_bound_to(const struct binding *b, const struct conn *c)
@@ -89,7 +98,7 @@ static void register_other(struct steward *s, struct sw_conn *h, const struct ik
 	uint16_t granted_s;
 	for (uint8_t i = 0; i < rt->home_count; i++) {
 		const struct binding *b = rt->bindings[i];
-		if (!covers_home(remote, &rt->homes[i]) ||
+		if (!carries_home(h, remote, &rt->homes[i]) ||
 		    !reaches_family(local, rt->homes[i].family) || (free_only && b->count) ||
 		    is_served_better(h, b, local))
 			continue;
@@ -261,7 +270,9 @@ uint16_t steward_child_up(struct steward *s, struct ike_child_up *up, usec_t now
 	const struct registrar_terminal *rt = l->instance->rt;
 	bool any = rt->prefix_count > 0;
 	for (uint8_t i = 0; i < rt->home_count; i++)
-		any |= covers_home(up->remote, &rt->homes[i]);
+		any |= up->transport
+			   ? rt->homes[i].family == ike_sa_path(up->sa)->remote.addr.family
+			   : covers_home(up->remote, &rt->homes[i]);
 	if (!any)
 		return IKE_N_TS_UNACCEPTABLE;
 	bool first = !l->peer;

@@ -10,9 +10,21 @@
 #include "daemon/home_terminal.h"
 #include "daemon/steward_state.h"
 
-#define ID_MAX (IDENTITY_MAX + 1)
+#define ID_MAX (IDENTITY_MAX + 1 + 18) /* with an address and a port */
 
 /* --- instances */
+
+/* L2TP's clients are called as their private address is, which others behind their NAT, or behind
+ * another one, have as well: they are told apart by where they come from. */
+static size_t place_of(const struct ike_sa *sa, uint8_t *out)
+{
+	const struct endpoint *at = &ike_sa_path(sa)->remote;
+	size_t len = addr_len(&at->addr);
+	memcpy(out, at->addr.b, len);
+	out[len++] = (uint8_t)(at->port >> 8);
+	out[len++] = (uint8_t)at->port;
+	return len;
+}
 
 /* What makes it the same one again: the terminal of the configuration, or the identity that fitted
  * a pattern (names without case). */
@@ -32,12 +44,15 @@ static size_t instance_id(const struct sw_entry *e, const struct ike_sa *sa, uin
 		data = id->data;
 		len = id->len;
 	}
-	if (len > ID_MAX - 1)
-		len = ID_MAX - 1;
+	if (len > IDENTITY_MAX)
+		len = IDENTITY_MAX;
 	memcpy(out + 1, data, len);
 	for (size_t i = 1; i <= len; i++)
 		if (out[0] == IDENTITY_FQDN || out[0] == IDENTITY_EMAIL)
 			out[i] = (uint8_t)tolower(out[i]);
+	if (e->t->peer->peer.child.transport && e->t->peer->is_pattern &&
+	    (out[0] == IDENTITY_IP4 || out[0] == IDENTITY_IP6))
+		len += place_of(sa, out + 1 + len);
 	return len + 1;
 }
 

@@ -312,11 +312,11 @@ static void terminal_probe_reply(struct node *n, const struct role_arrival *a, u
 		mover_probe_reply(terminal_of(n)->mover, a->conn, id, a->event->at_us);
 }
 
-/* A home server does not move: nothing is learned from another source. */
+/* A home server does not move and nothing is learned, unless the configuration says that it does.
+ */
 static void terminal_moved(struct node *n, const struct role_arrival *a)
 {
-	(void)n;
-	(void)a;
+	terminal_server_moved(n, a->conn, &a->back.remote);
 }
 
 /* A home server registers nowhere. */

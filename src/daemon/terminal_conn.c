@@ -99,6 +99,38 @@ void terminal_attach(void *node, struct conn *conn, const struct care_of *at)
 		attachment_publish(n, a);
 }
 
+static void server_set(struct node *n, struct conn *c, const struct endpoint *to)
+{
+	const struct path *old = rcu_dereference(c->out->path);
+	struct endpoint care_of = c->care_of, server = *to;
+	conn_set_pair(n->table, c, &care_of, &server);
+	if (!old)
+		return;
+	struct path path = *old;
+	path.remote = server;
+	node_conn_set_path(c, &path);
+}
+
+/* It is one node: all connections to where it was go to where it is. */
+void terminal_server_moved(struct node *n, const struct conn *c, const struct endpoint *to)
+{
+	struct terminal *t = terminal_of(n);
+	const struct attachment *mine = terminal_attachment(t, c);
+	char was[ENDPOINT_TEXT_MAX], is[ENDPOINT_TEXT_MAX];
+	struct endpoint from = c->server;
+	if (!mine || !mine->cfg || !mine->cfg->server_moves || endpoint_equal(&from, to) ||
+	    from.addr.family != to->addr.family)
+		return;
+	log_info(n->log, "terminal: server moved connection=%s from=%s to=%s", c->name,
+		 endpoint_format(&from, was), endpoint_format(to, is));
+	for (unsigned i = 0; i < TERMINAL_CONNECTIONS_MAX; i++) {
+		const struct attachment *a = &t->attachments[i];
+		if (a->conn && a->cfg && a->cfg->server_moves &&
+		    endpoint_equal(&a->conn->server, &from))
+			server_set(n, a->conn, to);
+	}
+}
+
 static usec_t keepalive_of(const struct node *n, const struct attachment *a)
 {
 	const struct config_peer *peer = n->cfg->terminals->peer;

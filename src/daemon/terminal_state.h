@@ -81,6 +81,8 @@ void terminal_attach(void *node, struct conn *conn, const struct care_of *at);
 void terminal_detach(void *node, struct conn *conn);
 void terminal_outlet_ready(struct node *n, struct outlet *o);
 void terminal_keepalives(struct node *n, usec_t now_us);
+/* The newest authentic packet of c came from there. */
+void terminal_server_moved(struct node *n, const struct conn *c, const struct endpoint *to);
 /* By the configuration. */
 int terminal_connection_add(struct node *n, const struct config_connection *c, int preference,
 			    struct err *err) __attribute__((warn_unused_result));

@@ -33,7 +33,11 @@
 	/* ourselves */                                                                            \
 	X(SEND_FAILED, "send-failed", "the system refused to send")                                \
 	X(TUN_FAILED, "tun-failed", "the TUN device refused the packet")                           \
-	X(CONTROL_BUSY, "control-busy", "control had no room for another message")
+	X(CONTROL_BUSY, "control-busy", "control had no room for another message")                 \
+	/* transport and BEET mode, either way */                                                  \
+	X(NOT_THE_PAIR, "not-the-pair", "its addresses are not the pair the connection carries")   \
+	X(FRAGMENT, "fragment", "a fragment, which only tunnel mode can carry")                    \
+	X(OUTSIDE, "outside", "transport mode: options or extension headers outside of ESP")
 
 enum drop_reason {
 #define X(id, name, text) DROP_##id,

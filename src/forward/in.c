@@ -4,7 +4,8 @@
  *
  *   datagrams -> (keepalive? IKE: to control) -> SPI -> SA -> replay check -> opened together ->
  * replay mark
- *   -> trailer -> inner addresses against the SA's peer -> control, or merged -> TUN
+ *   -> trailer -> (transport, BEET: its IP header again) -> inner addresses against the SA's peer
+ *   -> control, or merged -> TUN
  *
  * RFC 4303 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
  *
@@ -609,6 +610,34 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 	merge_add(&w->in.merge, packet, info);
 }
 
+static void write_tun(struct fwd_worker *w);
+
+/* Transport or BEET mode: the packet is built beside, since its slot need not have room for it.
+ * NULL: it was dropped. */
+__attribute__((noinline, cold)) static uint8_t *
+build_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload, size_t len,
+	   uint8_t next_header, struct ip_info *info)
+{
+	struct bare_plan plan;
+	uint8_t *packet = NULL;
+	enum drop_reason why = bare_in(in->sa, payload, len, next_header, &plan);
+	if (why == DROP_COUNT) {
+		size_t room = bare_packet_len(&plan, in->sa->pair->local.family);
+		if (w->in.built_used + room > FWD_BUILT_LEN) {
+			write_tun(w);
+			merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
+			w->in.built_used = 0;
+		}
+		packet = w->in.built + w->in.built_used;
+		w->in.built_used += room;
+		why = bare_in_build(in->sa, &plan, in->dgram->tos, packet, info);
+	}
+	if (why == DROP_COUNT)
+		return packet;
+	fwd_drop(w, why, 1);
+	return NULL;
+}
+
 static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
 	const struct in_packet *in = &w->in.packets[i];
@@ -642,8 +671,12 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 	}
 	struct ip_info info;
 	uint8_t version = next_header == IP_PROTO_IPIP ? 4 : 6;
-	if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
-	    !ip_parse(payload, len, &info) || info.version != version) {
+	if (__builtin_expect(sa->mode != SA_TUNNEL, 0)) {
+		payload = build_bare(w, in, payload, len, next_header, &info);
+		if (!payload)
+			return;
+	} else if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
+		   !ip_parse(payload, len, &info) || info.version != version) {
 		fwd_drop(w, DROP_BAD_INNER, 1);
 		return;
 	}
@@ -671,6 +704,7 @@ static void finish_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 	if (w->in.count == 0)
 		return;
 	merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
+	w->in.built_used = 0;
 	for (unsigned i = 0; i < w->in.count; i++)
 		accept_packet(w, i, now_us);
 	release(w);

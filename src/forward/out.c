@@ -35,6 +35,7 @@ struct target {
 struct targets {
 	unsigned count;
 	uint32_t mtu; /* of inner packets, the smallest */
+	bool bare;    /* some are in transport or BEET mode */
 	struct target list[ACTIVE_MAX];
 };
 
@@ -43,6 +44,7 @@ struct outer {
 	uint8_t next_header, tos;
 	bool df;
 	bool alone; /* larger than the path: never in a UDP_SEGMENT send */
+	bool whole; /* of any length: put together of fragments */
 };
 
 /* --- sealing and sending */
@@ -214,6 +216,7 @@ static bool find_targets(const struct active *active, struct targets *out, enum 
 {
 	out->count = 0;
 	out->mtu = UINT32_MAX;
+	out->bare = false;
 	*why = DROP_NO_BINDING;
 	for (unsigned i = 0; active && i < active->count; i++) {
 		struct sa *sa = active->sa[i];
@@ -229,6 +232,7 @@ static bool find_targets(const struct active *active, struct targets *out, enum 
 		uint32_t mtu = path_inner_mtu(sa, path);
 		if (mtu < out->mtu)
 			out->mtu = mtu;
+		out->bare |= sa->mode != SA_TUNNEL;
 		out->list[out->count++] = (struct target){.sa = sa, .path = path};
 	}
 	return out->count > 0;
@@ -282,6 +286,74 @@ static void note_first(struct sa *sa, usec_t now_us)
 		fwd_put(&sa->first_us, now_us);
 }
 
+/* --- transport and BEET mode */
+
+/* Leaves the targets that can carry a packet with these headers; false: none does, and it was
+ * counted. */
+static bool keep_bare(struct fwd_worker *w, struct targets *ts, const struct ip_info *info,
+		      const uint8_t *packet)
+{
+	unsigned kept = 0;
+	enum drop_reason why = DROP_COUNT;
+	for (unsigned i = 0; i < ts->count; i++) {
+		const struct sa *sa = ts->list[i].sa;
+		enum drop_reason refused =
+		    sa->mode == SA_TUNNEL ? DROP_COUNT : bare_refusal(sa, info, packet);
+		if (refused == DROP_COUNT)
+			ts->list[kept++] = ts->list[i];
+		else
+			why = refused;
+	}
+	ts->count = kept;
+	if (kept == 0 && why != DROP_COUNT)
+		fwd_drop(w, why, 1);
+	return kept > 0;
+}
+
+/* A fragment for what can carry none: is it the last piece of a whole, which then is put in its
+ * place?  Otherwise it is kept or counted. */
+static bool gather(struct fwd_worker *w, const struct targets *ts, const uint8_t **packet,
+		   struct ip_info *info, usec_t now_us)
+{
+	struct ip_info whole;
+	for (unsigned i = 0; i < ts->count; i++) {
+		const struct sa *sa = ts->list[i].sa;
+		if (sa->mode == SA_TUNNEL || bare_refusal(sa, info, *packet) != DROP_FRAGMENT)
+			continue;
+		switch (whole_add(&w->out.whole, *packet, info, now_us, packet, &whole)) {
+		case WHOLE_WAITS:
+			return false;
+		case WHOLE_READY:
+			*info = whole;
+			return true;
+		case WHOLE_REFUSED:
+			fwd_drop(w, DROP_FRAGMENT, 1);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Options make a pseudo header, with which the packet may be larger than it was. */
+__attribute__((noinline, cold)) static void put_bare(struct fwd_worker *w, const struct target *t,
+						     uint64_t number, const struct outer *outer,
+						     const uint8_t *packet, uint32_t len,
+						     usec_t now_us)
+{
+	struct bare_out bare;
+	if (!bare_out_make(t->sa, t->path, packet, len, &bare)) {
+		fwd_drop(w, DROP_BAD_FRAME, 1);
+		return;
+	}
+	struct outer o = *outer;
+	o.next_header = bare.bare.next_header;
+	if (bare.bare.head_len) {
+		o.df = false;
+		o.alone = true;
+	}
+	bare_put(&bare, out_room(w, t, number, &o, bare.len, now_us));
+}
+
 /* --- one packet, a copy on each target */
 
 static void put_packet(struct fwd_worker *w, struct targets *ts, const struct outer *outer,
@@ -300,7 +372,10 @@ static void put_packet(struct fwd_worker *w, struct targets *ts, const struct ou
 			continue;
 		}
 		note_first(t->sa, now_us);
-		memcpy(out_room(w, t, t->number, outer, len, now_us), packet, len);
+		if (__builtin_expect(t->sa->mode != SA_TUNNEL, 0))
+			put_bare(w, t, t->number, outer, packet, len, now_us);
+		else
+			memcpy(out_room(w, t, t->number, outer, len, now_us), packet, len);
 	}
 	fwd_add(&w->stats.out_packets, 1);
 	fwd_add(&w->stats.out_bytes, len);
@@ -347,6 +422,9 @@ static void put_single(struct fwd_worker *w, struct targets *ts, const struct ou
 	uint32_t limit = ts->mtu;
 	if (info->version == 6 && limit < IP6_MTU_MIN)
 		limit = IP6_MTU_MIN;
+	/* Fragments inside cannot be carried: they are made outside, as Linux does. */
+	if (ts->bare && (outer->whole || (info->version == 4 && !info->df)))
+		limit = UINT32_MAX;
 	if (len <= limit) {
 		struct outer o = *outer;
 		if (len > ts->mtu) {
@@ -368,6 +446,16 @@ static void put_single(struct fwd_worker *w, struct targets *ts, const struct ou
 
 /* --- frames */
 
+__attribute__((noinline, cold)) static void
+put_bare_segments(struct fwd_worker *w, const struct target *t, const struct outer *outer,
+		  const struct segment_plan *plan, usec_t now_us)
+{
+	for (uint32_t i = 0; i < t->most; i++) {
+		segment_write(plan, i, w->out.segment);
+		put_bare(w, t, t->number + i, outer, w->out.segment, segment_len(plan, i), now_us);
+	}
+}
+
 static void put_segments(struct fwd_worker *w, struct targets *ts, const struct outer *outer,
 			 const struct segment_plan *plan, usec_t now_us)
 {
@@ -383,6 +471,10 @@ static void put_segments(struct fwd_worker *w, struct targets *ts, const struct 
 		if (target->most < plan->count)
 			fwd_drop(w, DROP_SA_DEAD, plan->count - target->most);
 		note_first(target->sa, now_us);
+		if (target->sa->mode != SA_TUNNEL) {
+			put_bare_segments(w, target, outer, plan, now_us);
+			continue;
+		}
 		for (uint32_t i = 0; i < target->most; i++)
 			segment_write(plan, i,
 				      out_room(w, target, target->number + i, outer,
@@ -410,6 +502,28 @@ static void put_gso(struct fwd_worker *w, struct targets *ts, const struct outer
 	}
 }
 
+/* True: it goes on as it would in a tunnel. */
+__attribute__((noinline, cold)) static bool bare_frame(struct fwd_worker *w, const uint8_t *frame,
+						       struct targets *ts, struct ip_info *info,
+						       usec_t now_us)
+{
+	const uint8_t *packet = frame;
+	if (info->fragment && !gather(w, ts, &packet, info, now_us))
+		return false;
+	if (!keep_bare(w, ts, info, packet))
+		return false;
+	if (packet == frame)
+		return true;
+	struct outer outer = {
+	    .next_header = info->version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
+	    .tos = info->tos,
+	    .df = w->cfg->df == FWD_DF_SET,
+	    .whole = true,
+	};
+	put_single(w, ts, &outer, info, packet, info->total_len, now_us);
+	return false;
+}
+
 static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struct active *active,
 		      usec_t now_us)
 {
@@ -424,6 +538,8 @@ static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struc
 		fwd_drop(w, why, 1);
 		return;
 	}
+	if (__builtin_expect(ts.bare, 0) && !bare_frame(w, frame->data, &ts, &info, now_us))
+		return;
 	struct outer outer = {
 	    .next_header = info.version == 4 ? IP_PROTO_IPIP : IP_PROTO_IPV6,
 	    .tos = info.tos,
@@ -542,6 +658,12 @@ void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us
 			return;
 		}
 		outer.tos = info.tos;
+		enum drop_reason why =
+		    sa->mode == SA_TUNNEL ? DROP_COUNT : bare_refusal(sa, &info, c->data);
+		if (why != DROP_COUNT) {
+			fwd_drop(w, why, 1);
+			return;
+		}
 	}
 	if (c->hello_epoch && !c->aside) {
 		fwd_lock(w, &sa->space->tx_lock);
@@ -552,9 +674,13 @@ void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us
 		fwd_drop(w, DROP_NUMBERS_SPENT, 1);
 		return;
 	}
-	uint8_t *room = out_room(w, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
-	if (c->len)
-		memcpy(room, c->data, c->len);
+	if (sa->mode != SA_TUNNEL && c->next_header != IP_PROTO_NONE) {
+		put_bare(w, &ts.list[0], ts.list[0].number, &outer, c->data, c->len, now_us);
+	} else {
+		uint8_t *room = out_room(w, &ts.list[0], ts.list[0].number, &outer, c->len, now_us);
+		if (c->len)
+			memcpy(room, c->data, c->len);
+	}
 	/* The path may be the command's own, which is given back. */
 	if (c->has_path)
 		out_flush(w, now_us);

@@ -10,12 +10,14 @@
 #include "base/ring.h"
 #include "base/spin.h"
 #include "crypto/crypt.h"
+#include "forward/bare.h"
 #include "forward/fib.h"
 #include "forward/fwd.h"
 #include "forward/ikebox.h"
 #include "forward/merge.h"
 #include "forward/segment.h"
 #include "sadb/trial.h"
+#include "forward/whole.h"
 #include "wire/esp.h"
 #include "wire/ip.h"
 
@@ -24,6 +26,7 @@
 #define FWD_BUFFER_STEP	 (FWD_BUFFER_LEN + 25 * 64)
 #define FWD_OPS_MAX	 256	/* packets sealed or opened by one call */
 #define FWD_ARENA_LEN	 524288 /* of sealed packets waiting to be sent */
+#define FWD_BUILT_LEN	 262144 /* of packets that got their IP header again */
 #define FWD_COMMANDS_MAX 256
 #define FWD_COMMAND_DATA 2048
 #define FWD_EVENTS_MAX	 256
@@ -105,6 +108,7 @@ struct fwd_out {
 	uint8_t arena[FWD_ARENA_LEN];
 	uint8_t segment[FWD_BUFFER_LEN];
 	uint8_t scratch[FWD_BUFFER_LEN];
+	struct whole whole;
 };
 
 /* A received packet between its lookup and its last check. */
@@ -131,6 +135,8 @@ struct fwd_in {
 	uint16_t again_of[FWD_OPS_MAX];
 	struct fwd_limit second_tries, seen_tries; /* of hello numbers */
 	struct merge merge;
+	size_t built_used;
+	uint8_t built[FWD_BUILT_LEN];
 };
 
 struct fwd_stats { /* written by the packet thread, read by control */

@@ -156,6 +156,15 @@ static bool text_equal(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+/* L2TP's clients (RFC 3193) are called as their private address is, and say that they begin anew.
+ * Behind a NAT that is no name: who comes from elsewhere is somebody else. */
+static bool is_namesake(const struct ike_sa *sa, const struct ike_sa *other)
+{
+	return sa->peer->child.transport && sa->nat_there &&
+	       (sa->remote_id->type == IDENTITY_IP4 || sa->remote_id->type == IDENTITY_IP6) &&
+	       !endpoint_equal(&sa->path.remote, &other->path.remote);
+}
+
 static struct ike_sa *sa_same_identities(const struct ike_sa *sa)
 {
 	const struct ike *e = sa->engine;
@@ -168,7 +177,7 @@ static struct ike_sa *sa_same_identities(const struct ike_sa *sa)
 		if (other->remote_id && other->local_id &&
 		    identity_equal(other->remote_id, sa->remote_id) &&
 		    identity_equal(other->local_id, sa->local_id) &&
-		    text_equal(other->eap_identity, sa->eap_identity))
+		    text_equal(other->eap_identity, sa->eap_identity) && !is_namesake(sa, other))
 			return other;
 	}
 	return NULL;

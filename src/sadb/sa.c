@@ -17,12 +17,44 @@
 #include "sadb/trial.h"
 
 #include "base/lines.h"
+#include "base/mem.h"
+#include "wire/bare.h"
 #include "wire/esp.h"
+
+const char *sa_mode_text(enum sa_mode mode)
+{
+	switch (mode) {
+	case SA_TUNNEL:
+		return "tunnel";
+	case SA_TRANSPORT:
+		return "transport";
+	case SA_BEET:
+		return "beet";
+	}
+	return "unknown";
+}
+
+static struct sa_pair *pair_new(const struct sa_config *cfg)
+{
+	if (cfg->mode == SA_TUNNEL)
+		return NULL;
+	struct sa_pair *pair = mem_zalloc(sizeof(*pair));
+	pair->local = cfg->fixed_local;
+	pair->remote = cfg->fixed_remote;
+	pair->sum = bare_pair_sum(&pair->local, &pair->remote);
+	return pair;
+}
 
 static int sa_check(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
 {
 	if (cfg->spi == 0)
 		return err_set(err, "SPI 0 is reserved (RFC 4303 2.1): choose one from 256 up");
+	if (cfg->mode != SA_TUNNEL &&
+	    (cfg->fixed_local.family != cfg->fixed_remote.family || !cfg->fixed_local.family))
+		return err_set(err,
+			       "SPI 0x%08x: %s mode needs a fixed address of each side, both "
+			       "of one family",
+			       cfg->spi, sa_mode_text(cfg->mode));
 	if (!cfg->esn || cfg->own_space)
 		return 0;
 	if (!cfg->peer)
@@ -78,6 +110,8 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->encr = cfg->encr;
 	sa->integ = cfg->integ;
 	sa->conn = cfg->conn;
+	sa->mode = (uint8_t)cfg->mode;
+	sa->pair = pair_new(cfg);
 	if (shared)
 		sa->space = &cfg->peer->space;
 	else
@@ -95,6 +129,7 @@ void sa_free(struct sa *sa)
 		space_clear(&sa->own_space);
 	if (!sa->path_lent)
 		path_free(sa->path);
+	free(sa->pair);
 	lines_free(sa, sa_len(shared));
 }
 
@@ -166,5 +201,10 @@ uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)
 	if (room < around)
 		return 0;
 	uint32_t text_len = (room - around) / block * block;
-	return text_len > ESP_TRAILER_LEN ? text_len - ESP_TRAILER_LEN : 0;
+	if (text_len <= ESP_TRAILER_LEN)
+		return 0;
+	uint32_t left_out = 0;
+	if (sa->mode != SA_TUNNEL)
+		left_out = sa->pair->local.family == 4 ? IP4_HEADER_LEN : IP6_HEADER_LEN;
+	return text_len - ESP_TRAILER_LEN + left_out;
 }

@@ -100,6 +100,16 @@ void peer_free_later(struct peer *peer); /* by rcu; NULL allowed */
 
 /* A time in 32 bits: it has years of them, in parts of 66 ms; 0: none. */
 #define SA_DRAIN(us) ((uint32_t)(((us) + 0xffff) >> 16))
+/* What ESP carries: a whole packet, or one without its IP header (RFC 4303 3.1, RFC 7402 appendix
+ * B).  In the latter two the inside talks between one fixed pair of addresses. */
+enum sa_mode { SA_TUNNEL, SA_TRANSPORT, SA_BEET };
+const char *sa_mode_text(enum sa_mode mode);
+
+/* Both of one family. */
+struct sa_pair {
+	struct addr local, remote;
+	uint16_t sum; /* bare_pair_sum of both */
+};
 
 struct sa {
 	/* The first line: what a packet looks at. */
@@ -113,6 +123,7 @@ struct sa {
 	_Atomic bool soft_told;
 	bool path_lent;	     /* control: path is another SA's */
 	bool crypt_long;     /* crypt_is_long */
+	uint8_t mode;	     /* enum sa_mode */
 	struct crypt *crypt; /* owned */
 	struct space *space; /* borrowed: the peer's, or own_space */
 	struct peer *peer;   /* borrowed */
@@ -140,7 +151,8 @@ struct sa {
 	uint32_t claimed_ms;	 /* [packet] control was told that it is used and not active */
 	/* cold */
 	const struct alg *encr, *integ;
-	void *conn; /* control's connection */
+	void *conn;	      /* control's connection */
+	struct sa_pair *pair; /* owned; NULL in tunnel mode */
 	struct rcu_head rcu;
 	/* The last member: there is no memory for it where the peer's space is used. */
 	struct space own_space;
@@ -206,6 +218,8 @@ struct sa_config {
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
 	struct peer *peer; /* borrowed; its space must have a replay window when it is shared */
 	void *conn;
+	enum sa_mode mode;
+	struct addr fixed_local, fixed_remote; /* not in tunnel mode */
 };
 
 /* NULL with err.  Numbers of an own space start at 1; without ESN the number 2^32 is never
@@ -223,7 +237,8 @@ void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path);
 /* A copy of its path; NULL: it has none. */
 struct path *sa_path_copy(const struct sa *sa);
 /* Bytes that ESP adds to an inner packet, without the outer IP and UDP headers: the largest
- * inner packet that fits in `room` bytes of ESP packet. */
+ * inner packet that fits in `room` bytes of ESP packet.  Without an inner IP header on the wire
+ * that is so much more. */
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);
 
 /* The active connections of a binding, as the packet path sees them: immutable, replaced as a

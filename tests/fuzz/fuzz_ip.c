@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "wire/bare.h"
 #include "wire/ip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -89,12 +90,73 @@ static void check_ecn(uint8_t *p, size_t len, const struct ip_info *info)
 	assert(!sound || ip4_checksum_ok(p, len));
 }
 
+static void build(const struct bare_plan *plan, uint8_t family, const struct addr *src,
+		  const struct addr *dst, uint8_t tos)
+{
+	uint32_t len = bare_packet_len(plan, family);
+	uint8_t *p = malloc(len);
+	struct ip_info info;
+
+	assert(p);
+	bare_build(plan, src, dst, tos, p);
+	if (ip_parse(p, len, &info)) {
+		assert(info.version == family && info.total_len == len && info.tos == tos);
+		assert(addr_equal(&info.src, src) && addr_equal(&info.dst, dst));
+		assert(family == 6 || info.l4_off == IP4_HEADER_LEN + plan->options_len);
+		(void)!bare_checksum_renew(p, &info);
+	} else {
+		assert(family == 6); /* its extension headers are anybody's */
+	}
+	free(p);
+}
+
+/* What is carried without its header is built again as it was. */
+static void check_bare(const uint8_t *data, const struct ip_info *info, bool beet)
+{
+	struct bare bare;
+	struct bare_plan plan;
+
+	if (bare_take(data, info, beet, &bare) != BARE_OK)
+		return;
+	size_t len = (size_t)bare.head_len + bare.body_len;
+	uint8_t *wire = malloc(len + 1);
+	assert(wire);
+	memcpy(wire, bare.head, bare.head_len);
+	memcpy(wire + bare.head_len, bare.body, bare.body_len);
+	if (bare_read(wire, len, bare.next_header, info->version, beet, &plan) == BARE_OK) {
+		uint32_t whole = bare_packet_len(&plan, info->version);
+		assert(whole == info->total_len || info->proto == 94);
+		build(&plan, info->version, &info->src, &info->dst, info->tos);
+	} else {
+		assert(info->proto == 94);
+	}
+	size_t l4 = info->l4_off - (size_t)(bare.body - data);
+	bare_checksum_change(wire + bare.head_len + l4, bare.body_len - l4, info->proto, 0x1234,
+			     0xfedc);
+	free(wire);
+}
+
+/* The same bytes as what was opened of ESP. */
+static void check_opened(const uint8_t *data, size_t len)
+{
+	static const uint8_t bytes[16] = {10, 1, 0, 1};
+	for (unsigned i = 0; len && i < 4; i++) {
+		uint8_t family = i & 1 ? 6 : 4;
+		struct addr a = addr_from_bytes(family, bytes), b = a;
+		struct bare_plan plan;
+		b.b[3] = 2;
+		if (bare_read(data + 1, len - 1, data[0], family, i & 2, &plan) == BARE_OK)
+			build(&plan, family, &a, &b, 0);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct ip_info info, after;
 	struct addr dst;
 
 	(void)ip4_checksum_ok(data, len);
+	check_opened(data, len);
 	if (!ip_parse(data, len, &info)) {
 		(void)ip_dst(data, len, &dst);
 		return 0;
@@ -102,6 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	assert(info.total_len <= len && info.l4_off <= info.total_len);
 	assert(ip_dst(data, len, &dst) && addr_equal(&dst, &info.dst));
 	check_udp(data, &info);
+	check_bare(data, &info, false);
+	check_bare(data, &info, true);
 	check_too_big(data, len, &info);
 	check_fragments(data, len, &info, 68);
 	check_fragments(data, len, &info, 576);

@@ -126,13 +126,16 @@ class Guest:
     """A Linux kernel at one end of a TAP device that exists, with guest.py in it."""
 
     def __init__(self, uml_run, where, ns=HOST, tap=TAP, addresses=("10.9.0.2/24", "fd09::2/64"),
-                 modules="esp4,esp6,xfrm_user,tunnel4,tunnel6", name="guest"):
+                 modules="esp4,esp6,xfrm_user,tunnel4,tunnel6", name="guest", more=(),
+                 memory="192M"):
+        """more: further TAP devices, (name, addresses) each."""
         self.path = where / f"{name}.log"
         address = addresses[0].split("/")[0]
         self.out = open(self.path, "w+")
         self.proc = subprocess.Popen(
-            ["ip", "netns", "exec", ns, str(uml_run), "-m", "192M",
-             "-t", f"{tap}={','.join(addresses)}", "-M", modules,
+            ["ip", "netns", "exec", ns, str(uml_run), "-m", memory,
+             "-t", f"{tap}={','.join(addresses)}",
+             *sum((["-t", f"{t}={','.join(a)}"] for t, a in more), []), "-M", modules,
              "/usr/bin/python3", str(HERE / "guest.py"), address, "7000"],
             stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out, start_new_session=True)
 

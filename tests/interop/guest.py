@@ -58,9 +58,38 @@ def serve(address, port, size):
     threading.Thread(target=transfer.serve, args=(listener, size), daemon=True).start()
 
 
+def echo(address, port):
+    """Stays; asked for twice it is there once."""
+    if (address, port) in keep:
+        return
+    keep[address, port] = True
+    threading.Thread(target=transfer.echo, args=(transfer.datagrams(address, port),), daemon=True).start()
+
+
+def pour(address, port, seconds, rate):
+    listener = transfer.listen(address, port)
+    threading.Thread(target=transfer.pour, args=(listener, seconds, rate), daemon=True).start()
+
+
+def drink(what, source, address, port):
+    """Begins; `result` gives what came of it."""
+    def run():
+        try:
+            keep[what] = transfer.drink(source, address, port)
+        except Exception as e:
+            keep[what] = {"error": f"{type(e).__name__}: {e}"}
+    keep[what] = None
+    threading.Thread(target=run, daemon=True).start()
+
+
+def result(what):
+    return keep[what]
+
+
 CALLS = {"sh": sh, "encap": encap, "home_agent": home_agent, "home_agent6": home_agent6,
          "seen": seen, "register": register, "update": rfc5944.update, "serve": serve,
-         "fetch": transfer.fetch}
+         "fetch": transfer.fetch, "echo": echo,
+         "pour": pour, "drink": drink, "result": result}
 
 
 def main():

@@ -167,9 +167,10 @@ class HomeAgent(threading.Thread):
 
 
 def register(home, agent, care_of, spi, key, lifetime=600, ident=None, extra=b"", tries=4,
-             wrong_key=False, source=None, claimed=None):
+             wrong_key=False, source=None, claimed=None, to=None):
     """A mobile node: asks, and returns the checked reply, or None when there was none.  It can
-    lie: ask from another address, or name another home agent than it asks."""
+    lie: ask from another address, or name another home agent than it asks.  Without a tunnel
+    (transport mode) source and to are the addresses that it sees."""
     ident = identification(time.time()) if ident is None else ident
     message = build_request(home, claimed or agent, care_of, lifetime, ident, extra=extra,
                             spi=spi, key=os.urandom(32) if wrong_key else key)
@@ -178,14 +179,14 @@ def register(home, agent, care_of, spi, key, lifetime=600, ident=None, extra=b""
     sock.settimeout(1)
     with sock:
         for _ in range(tries):
-            sock.sendto(message, (agent, PORT))
+            sock.sendto(message, (to or agent, PORT))
             try:
                 data, sender = sock.recvfrom(2048)
             except socket.timeout:
                 continue
             reply = parse_reply(data)
             check_auth(data, 20, spi, key)
-            if sender != (agent, PORT):
+            if sender != (to or agent, PORT):
                 raise Bad(f"the reply came from {sender}")
             if (reply["home"], reply["agent"]) != (home, agent):
                 raise Bad(f"a reply about others: {reply}")

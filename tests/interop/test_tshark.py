@@ -30,18 +30,19 @@ UP, DOWN = "0x00002001", "0x00002002"
 KEYS = {UP: hashlib.shake_128(b"up").hexdigest(48), DOWN: hashlib.shake_128(b"down").hexdigest(48)}
 
 
-def config(role, outer, encapsulation, esn):
+def config(role, outer, encapsulation, esn, mode="tunnel", families=(0, 1)):
     """The same connection seen from either end."""
     term = role == "terminal"
     out, back = (UP, DOWN) if term else (DOWN, UP)
-    homes = ", ".join(f'"{h}"' for h in HOMES)
-    agents = ", ".join(f'"{a}"' for a in AGENTS)
+    homes = ", ".join(f'"{HOMES[i]}"' for i in families)
+    agents = ", ".join(f'"{AGENTS[i]}"' for i in families)
     conn = f"""
         {'interface = "sj-i0"' if term else "care-of = any"}
         server = "{OUTER[outer][1]}"
         cipher = aes128-cbc
         integrity = hmac-sha-256-128
         encapsulation = {encapsulation}
+        mode = {mode}
         esn = {esn}
         {'replay-window = 64' if esn == 'no' else ''}
         spi-out = {out}
@@ -58,7 +59,7 @@ def config(role, outer, encapsulation, esn):
         return f"""
             role = terminal
             home-agent = {{ {agents} }}
-            routes = {{ "{AGENTS[0]}/32", "{AGENTS[1]}/128" }}
+            routes = {{ {agents} }}
             {who}
             connection c {{ {conn} }}
         """
@@ -97,16 +98,16 @@ def pair(ready):
         remove()
 
 
-def capture(where, outer, encapsulation, esn):
+def capture(where, outer, encapsulation, esn, mode="tunnel", families=(0, 1)):
     """Registration, a few pings of both families, the end: everything on the wire."""
-    pcap = where / f"{outer}-{encapsulation}-{esn}.pcap"
+    pcap = where / f"{outer}-{encapsulation}-{esn}-{mode}.pcap"
     daemons = []
     with Capture(SERV, "sj-i0", pcap, "ip or ip6"):
         try:
             for ns, role in ((SERV, "home-server"), (TERM, "terminal")):
                 daemons.append(Daemon(ns, f"{role}-{outer}-{encapsulation}-{esn}",
-                                      config(role, outer, encapsulation, esn), where))
-            for home, agent in zip(HOMES, AGENTS):
+                                      config(role, outer, encapsulation, esn, mode, families), where))
+            for home, agent in [(HOMES[i], AGENTS[i]) for i in families]:
                 try:
                     wait_for(f"a ping of {agent}",
                              lambda: ping(TERM, home, agent).returncode == 0)
@@ -177,6 +178,33 @@ def test_tshark_reads_everything(pair, where, outer, encapsulation):
     naked = fields(pcap, outer, "(icmp.type == 8 || icmpv6.type == 128 || mip || mipv6) && !esp",
                    "frame.number")
     assert not naked
+
+
+@pytest.mark.parametrize("mode,inside,outer,encapsulation", [
+    ("transport", 4, 4, "udp"), ("transport", 4, 4, "esp"), ("transport", 6, 6, "udp"),
+    ("transport", 6, 6, "esp"), ("beet", 4, 4, "udp"), ("beet", 6, 6, "esp"), ("beet", 4, 6, "udp"),
+    ("beet", 6, 4, "esp")])
+def test_tshark_reads_modes(pair, where, mode, inside, outer, encapsulation):
+    """The payload follows ESP at once.  tshark checks a transport mode's UDP checksums for the
+    outer addresses, for which they are right; BEET mode's are for addresses it cannot know."""
+    pcap = capture(where, outer, encapsulation, "no", mode, (inside == 6,))
+    total = fields(pcap, outer, "esp", "esp.spi")
+    assert len(total) > 8 and {spi for spi, in total} == {UP, DOWN}
+    assert len(fields(pcap, outer, "esp.icv_good == 1", "frame.number")) == len(total)
+    next_headers = {p for p, in fields(pcap, outer, "esp", "esp.protocol")}
+    registration, ping_header = ("17", "1") if inside == 4 else ("135", "58")
+    assert {int(p, 0) for p in next_headers} >= {int(registration), int(ping_header)}, next_headers
+    assert not {int(p, 0) for p in next_headers} & {4, 41}, next_headers
+    bad = tshark(pcap, outer, "-Y", "_ws.malformed || ip.checksum.status == 0")
+    assert not bad, bad
+    if mode == "transport":
+        wrong = "udp.checksum.status == 0 || icmpv6.checksum.status == 0"
+        assert not tshark(pcap, outer, "-Y", wrong), tshark(pcap, outer, "-Y", wrong)
+        checked = "esp && (mip || icmp || icmpv6)"
+        assert fields(pcap, outer, checked, "frame.number")
+    if inside == 4:
+        request = fields(pcap, outer, "mip.type == 1", "mip.homeaddr", "mip.haaddr")
+        assert (HOMES[0], AGENTS[0]) in request
 
 
 def test_tshark_sees_a_wrong_key(pair, where, monkeypatch):

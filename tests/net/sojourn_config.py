@@ -36,6 +36,8 @@ class Options:
     terminal_lines: tuple[str, ...] = ()
     server_lines: tuple[str, ...] = ()
     entry_lines: tuple[str, ...] = ()  # of each terminal's section on the home server
+    mode: str = ""                     # of connections with configured keys
+    inside: int = 0                    # 4 or 6: the family of the only home address
 
 
 def key(label: str, length: int) -> bytes:
@@ -62,6 +64,7 @@ class Pair:
     key_up: bytes
     key_down: bytes
     encapsulation: str
+    mode: str = ""
 
     def block(self, terminal_side: bool) -> str:
         out_spi, out_key = (self.spi_up, self.key_up) if terminal_side else (self.spi_down, self.key_down)
@@ -71,6 +74,7 @@ class Pair:
     {where}
     server = "{self.server}"
     encapsulation = {self.encapsulation}
+    mode = {self.mode or "tunnel"}
     cipher = "{CIPHER}"
     integrity = "{INTEGRITY}"
     spi-out = {out_spi:#x}
@@ -90,11 +94,13 @@ def pairs(terminal: w.Terminal, options: Options) -> list[Pair]:
         spi = 16 * terminal.index + place + 1
         found.append(Pair(name, w.INTERFACES[name], w.HOME_SERVER6 if name == "v6" else w.HOME_SERVER4,
                           0x1000 + spi, 0x2000 + spi, key(label + " up", length), key(label + " down", length),
-                          options.encapsulation))
+                          options.encapsulation, options.mode))
     return found
 
 
 def homes(terminal: w.Terminal, options: Options) -> list[str]:
+    if options.inside:
+        return [terminal.home6 if options.inside == 6 else terminal.home4]
     return [terminal.home4] + ([terminal.home6] if options.home6 else [])
 
 
@@ -184,14 +190,15 @@ def indented(text: str) -> str:
 
 
 def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str:
-    agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 else [])
+    agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 or options.inside == 6 else [])
     routes = ["10.1.0.0/24"] + (["fd00:1::/64"] if options.home6 or options.fleet else [])
     # Who comes home must know which address it has there; others are given one.
-    home = [] if options.fleet else [
+    home = [] if options.fleet or options.inside else [
         'home {\n    prefix = "10.1.0.0/24"\n    gateway = "10.1.0.1"\n    interface = "eth0"\n}']
-    addresses = [f"home-address = {quoted(homes(terminal, options))}"] if home else []
+    addresses = [] if options.fleet else [f"home-address = {quoted(homes(terminal, options))}"]
     addresses += prefix_lines(options)
-    configured = [] if options.ike and not options.keyed else [
+    agent = [f"home-agent = {quoted(agents[-1:])}"] if options.inside and options.ike else []
+    configured = agent if options.ike and not options.keyed else [
         f"home-agent = {quoted(agents)}",
         f"registration-spi = {registration_spi(terminal)}",
         f"registration-key = {hex_key(registration_key(terminal))}",
@@ -204,7 +211,7 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
         f'control = "{world.daemon(terminal.node).socket}"',
         *addresses,
         *configured,
-        f"routes = {quoted(routes)}",
+        *([] if options.inside else [f"routes = {quoted(routes)}"]),
         *options.terminal_lines,
         *home,
         *connections,
@@ -213,7 +220,7 @@ def terminal_text(world: w.World, terminal: w.Terminal, options: Options) -> str
 
 
 def server_text(world: w.World, options: Options) -> str:
-    agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 or options.fleet else [])
+    agents = [w.HOME_AGENT4] + ([w.HOME_AGENT6] if options.home6 or options.fleet or options.inside == 6 else [])
     lines = [
         'role = "home-server"',
         f'control = "{world.daemon("hs").socket}"',

@@ -64,19 +64,20 @@ class Measure:
 
 class Streams:
     def __init__(self, world: w.World, terminal: w.Terminal = w.ALICE, rate: int = 1000, size: int = 400,
-                 ipv6: bool = False, down: bool = True, up: bool = True):
+                 ipv6: bool = False, down: bool = True, up: bool = True, host: str = "x"):
+        """host: X, or the home server itself (hs)."""
         self.world = world
         port = 7000 + terminal.index
         if ipv6:
-            here, there = f"[{terminal.home6}]:{port}", f"[{w.HOST_X6}]:{port}"
+            here, there = f"[{terminal.home6}]:{port}", f"[{w.HOST_X6 if host == 'x' else w.HOME_AGENT6}]:{port}"
         else:
-            here, there = f"{terminal.home4}:{port}", f"{w.HOST_X4}:{port}"
+            here, there = f"{terminal.home4}:{port}", f"{w.HOST_X4 if host == 'x' else w.HOME_AGENT4}:{port}"
         self.terminal_log = Log(world.dir / f"stream-{terminal.node}-{port}")
         self.host_log = Log(world.dir / f"stream-x-{terminal.node}-{port}")
         tool = world.tool("stream")
         common = ["--size", str(size)]
         self.processes = [
-            world.spawn("x", [tool, "--bind", there, "--peer", here, "--rate", str(rate if down else 0), *common,
+            world.spawn(host, [tool, "--bind", there, "--peer", here, "--rate", str(rate if down else 0), *common,
                               "--log", str(self.host_log.path)], log=world.dir / "stream-x.err"),
             world.spawn(terminal.node, [tool, "--bind", here, "--peer", there, "--rate", str(rate if up else 0),
                                         *common, "--log", str(self.terminal_log.path)],

@@ -646,17 +646,18 @@ class World:
             arguments += ["-I", source]
         return self.run(node, [*arguments, target], check=False).returncode == 0
 
-    def serve(self, megabytes: int) -> tuple[str, str]:
-        """A web server on host X with a file of random octets; its URL and SHA-256."""
+    def serve(self, megabytes: int, node: str = "x", address: str = HOST_X4) -> tuple[str, str]:
+        """A web server (on host X) with a file of random octets; its URL and SHA-256."""
+        at = f"[{address}]" if ":" in address else address
         directory = self.dir / "www"
         directory.mkdir(exist_ok=True)
         data = os.urandom(megabytes << 20)
         (directory / "file").write_bytes(data)
-        self.spawn("x", ["busybox", "httpd", "-f", "-p", f"{HOST_X4}:8000", "-h", str(directory)],
+        self.spawn(node, ["busybox", "httpd", "-f", "-p", f"{at}:8000", "-h", str(directory)],
                    log=self.dir / "www.log")
-        wait_for(lambda: self.run("x", ["curl", "-s", "-o", "/dev/null", "-r", "0-0", f"http://{HOST_X4}:8000/file"],
+        wait_for(lambda: self.run(node, ["curl", "-s", "-o", "/dev/null", "-r", "0-0", f"http://{at}:8000/file"],
                                   check=False).returncode == 0, 10, "the web server answers")
-        return f"http://{HOST_X4}:8000/file", hashlib.sha256(data).hexdigest()
+        return f"http://{at}:8000/file", hashlib.sha256(data).hexdigest()
 
     def download(self, url: str, bytes_per_s: float | None, terminal: Terminal = ALICE, source: str = "") -> Download:
         return Download(self, terminal.node, source or terminal.home4, url, bytes_per_s)

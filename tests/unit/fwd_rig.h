@@ -64,6 +64,8 @@ struct rig_config {
 	int outer;		    /* 4 or 6 */
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
 	bool no_offload, udp_offload, strict, ike, own_space;
+	enum sa_mode mode;
+	int inner; /* 4 or 6: family of the fixed pair; no tunnel */
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -215,6 +217,8 @@ static RIG_UNUSED struct path *rig_path(const struct rig *r, int from, unsigned 
 	return p;
 }
 
+static RIG_UNUSED const char *rig_inside(int version, bool terminal);
+
 static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned i)
 {
 	uint8_t key[128];
@@ -239,7 +243,12 @@ static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned 
 	    .soft_bytes = r->cfg.soft_bytes,
 	    .hard_bytes = r->cfg.hard_bytes,
 	    .peer = &r->node[node].peer,
+	    .mode = r->cfg.mode,
 	};
+	if (c.mode != SA_TUNNEL) {
+		c.fixed_local = rig_addr(rig_inside(r->cfg.inner, node == 0));
+		c.fixed_remote = rig_addr(rig_inside(r->cfg.inner, node != 0));
+	}
 	struct sa *sa = sa_new(&c, node == from ? CRYPT_SEAL : CRYPT_OPEN, &err);
 	if (!sa)
 		fail_msg("sa_new: %s", err.text);
@@ -291,6 +300,8 @@ static RIG_UNUSED void rig_make_node(struct rig *r, int i)
 	};
 	c.own[0] = rig_addr(i == RIG_SERVER ? "10.1.0.2" : "10.9.0.5");
 	c.own[1] = rig_addr(i == RIG_SERVER ? "fd01::2" : "fd09::5");
+	if (r->cfg.mode != SA_TUNNEL)
+		c.own[r->cfg.inner == 6] = rig_addr(rig_inside(r->cfg.inner, i == RIG_TERMINAL));
 	node->f = fwd_new(&c, &err);
 	assert_non_null(node->f);
 	for (unsigned s = 0; s < r->cfg.sas; s++) {

@@ -279,6 +279,18 @@ static const struct bad bad_connections[] = {
     {CONN("server = \"203.0.113.1:1\"\nport = 2 " ALGS SPIS KEYS), 8, "already written after"},
     {CONN(AT_SERVER ALGS SPIS KEYS "encapsulation = esp\nport = 2"), 8, "has no ports"},
     {CONN(AT_SERVER ALGS SPIS KEYS "encapsulation = tcp"), 7, "write udp or esp"},
+    {"role = home-server home-agent = \"10.1.0.1\"\nlisten = \"0.0.0.0\"\n", 2,
+     "not the address of one node"},
+    {"role = home-server\nlisten = \"0.0.0.0\"\nannounce-moves = yes\nhome-agent = "
+     "\"10.1.0.1\"\n" ALICE_HEAD "connection wifi {" ALGS SPIS KEYS "\nmode = transport } }\n",
+     7, "checksums are made for the server's own address"},
+    {CONN(AT_SERVER ALGS SPIS KEYS "mode = host"), 7, "write tunnel, transport or beet"},
+    {CONN("server = \"2001:db8::1\" " ALGS SPIS KEYS "mode = transport"), 7,
+     "home-address is IPv4 and server IPv6"},
+    {CONN("server = \"10.1.0.1\" " ALGS SPIS KEYS "mode = beet"), 7,
+     "home-agent is the server's outer address"},
+    {"prefix = \"10.9.0.0/24\"\n" CONN(AT_SERVER ALGS SPIS KEYS "mode = beet"), 8,
+     "write one home-address and no prefix"},
     {CONN(AT_SERVER SPIS KEYS "integrity = sha256\ncipher = rot13"), 8,
      "cipher: \"rot13\" is unknown; write one of aes128-cbc"},
     {CONN(AT_SERVER SPIS KEYS "integrity = sha256\ncipher = " KEY32), 8, "cipher: is unknown"},
@@ -460,6 +472,40 @@ static void test_terminal_defaults(void **state)
 	assert_int_equal(x->key_out[47], 0xff);
 	assert_int_equal(x->keepalive_s, 20);
 	assert_int_equal(x->hard_packets, 0);
+	config_free(c);
+}
+
+/* What a mode other than tunnel says of the inside, on either side. */
+static void test_modes(void **state)
+{
+	struct config *c =
+	    read_good(TERMINAL "connection wifi { mode = beet " AT_SERVER ALGS SPIS KEYS "}\n");
+	const struct config_connection *x = c->terminals->connections;
+	struct addr home, agent;
+
+	(void)state;
+	assert_int_equal(addr_parse("10.1.0.10", &home), 0);
+	assert_int_equal(addr_parse("10.1.0.1", &agent), 0);
+	assert_int_equal(x->mode, SA_BEET);
+	assert_true(addr_equal(&x->fixed_local, &home) && addr_equal(&x->fixed_remote, &agent));
+	/* Nothing else can be carried. */
+	assert_int_equal(c->route_count, 1);
+	assert_true(addr_equal(&c->routes[0].addr, &agent) && c->routes[0].len == 32);
+	config_free(c);
+
+	c = read_good(TERMINAL "connection wifi { mode = beet " AT_SERVER ALGS SPIS KEYS "}\n"
+			       "connection cell { " AT_SERVER ALGS
+			       "spi-in = 0x2002 spi-out = 0x1002 " KEYS "}\n");
+	assert_int_equal(c->terminals->connections->next->mode, SA_TUNNEL);
+	assert_int_equal(c->route_count, 1);
+	assert_int_equal(c->routes[0].len, 0);
+	config_free(c);
+
+	c = read_good(SERVER ALICE_HEAD
+		      "connection wifi { mode = transport " AT_SERVER ALGS SPIS KEYS "} }\n");
+	x = c->terminals->connections;
+	assert_int_equal(x->mode, SA_TRANSPORT);
+	assert_true(addr_equal(&x->fixed_local, &agent) && addr_equal(&x->fixed_remote, &home));
 	config_free(c);
 }
 
@@ -676,7 +722,7 @@ static void check_example(const char *name, enum config_role role)
 		fail_msg("%s is not there", path);
 	while ((ch = fgetc(in)) != EOF)
 		lines += ch == '\n';
-	assert_in_range(lines, 10, 24);
+	assert_in_range(lines, 10, 30);
 	rewind(in);
 	struct config *c = config_read(in, path, &err);
 	fclose(in);
@@ -695,6 +741,10 @@ static void test_examples(void **state)
 		skip();
 	check_example("terminal.conf", ROLE_TERMINAL);
 	check_example("home-server.conf", ROLE_HOME_SERVER);
+	check_example("end-to-end-a.conf", ROLE_TERMINAL);
+	check_example("end-to-end-b.conf", ROLE_HOME_SERVER);
+	check_example("l2tp-terminal.conf", ROLE_TERMINAL);
+	check_example("l2tp-home-server.conf", ROLE_HOME_SERVER);
 }
 
 /* --- reload */
@@ -727,6 +777,8 @@ static void test_connection_equal(void **state)
 			 false);
 	check_connection(HERE ALGS SPIS KEYS "esn = no", false);
 	check_connection(HERE ALGS SPIS KEYS "encapsulation = esp", false);
+	check_connection(HERE ALGS SPIS KEYS "mode = beet", false);
+	check_connection(HERE ALGS SPIS KEYS "mode = tunnel", true);
 	check_connection(HERE ALGS SPIS KEYS "lifetime-packets = 100", false);
 	check_connection(HERE ALGS SPIS KEYS "lifetime-bytes = 1M", false);
 	check_connection(HERE ALGS SPIS KEYS "lifetime-time = 100", false);
@@ -783,14 +835,23 @@ static void test_terminal_equal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_shows_key_finds), cmocka_unit_test(test_bad_form),
-	    cmocka_unit_test(test_bad_values),	    cmocka_unit_test(test_bad_roles),
-	    cmocka_unit_test(test_bad_connections), cmocka_unit_test(test_zero_byte),
-	    cmocka_unit_test(test_spoilt),	    cmocka_unit_test(test_terminal_defaults),
-	    cmocka_unit_test(test_terminal_full),   cmocka_unit_test(test_policy),
-	    cmocka_unit_test(test_server_values),   cmocka_unit_test(test_environment),
-	    cmocka_unit_test(test_load_mode),	    cmocka_unit_test(test_key_files),
-	    cmocka_unit_test(test_examples),	    cmocka_unit_test(test_connection_equal),
+	    cmocka_unit_test(test_shows_key_finds),
+	    cmocka_unit_test(test_bad_form),
+	    cmocka_unit_test(test_bad_values),
+	    cmocka_unit_test(test_bad_roles),
+	    cmocka_unit_test(test_bad_connections),
+	    cmocka_unit_test(test_zero_byte),
+	    cmocka_unit_test(test_spoilt),
+	    cmocka_unit_test(test_terminal_defaults),
+	    cmocka_unit_test(test_terminal_full),
+	    cmocka_unit_test(test_policy),
+	    cmocka_unit_test(test_modes),
+	    cmocka_unit_test(test_server_values),
+	    cmocka_unit_test(test_environment),
+	    cmocka_unit_test(test_load_mode),
+	    cmocka_unit_test(test_key_files),
+	    cmocka_unit_test(test_examples),
+	    cmocka_unit_test(test_connection_equal),
 	    cmocka_unit_test(test_terminal_equal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

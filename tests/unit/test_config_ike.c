@@ -35,6 +35,10 @@ static void check_all(const struct bad *b, size_t count)
 /* --- refusals */
 
 static const struct bad bad_terminal[] = {
+    {TP("mode = transport"), 2, "mode transport without home-address"},
+    {TP("mode = transport } home-address = \"10.1.0.10\" home { prefix = \"10.1.0.0/24\" "
+	"gateway = \"10.1.0.1\""),
+     2, "mode transport without home-agent"},
     {T(ME PSK), 2, "section ike has no server"},
     {T(VPN PSK), 2, "section ike has no id; write who this terminal is"},
     {T(VPN ME), 2, "section ike has no secret; write secret"},

@@ -455,7 +455,8 @@ static void test_peer_equal(void **state)
 	    TP("childless = yes"),
 	    TP("sojourn = no"),
 	    TP("encapsulation = auto"),
-	    TP("mode = transport"),
+	    TP("mode = transport } home-address = \"10.1.0.10\" home-agent = \"10.1.0.1\" home { "
+	       "prefix = \"10.1.0.0/24\" gateway = \"10.1.0.1\""),
 	    TP("pfs = yes esp-proposals = \"aes128gcm16-ecp256\""),
 	    TP("ppk-id = p ppk = \"0x" HEX32 "\""),
 	    T(VPN ME CA "password = \"" PASS "\""),

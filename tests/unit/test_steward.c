@@ -626,9 +626,78 @@ static int tear_down(void **state)
 	return rig_teardown(state);
 }
 
+/* --- transport mode */
+
+static struct client *l2tp_client(const char *id)
+{
+	struct client *c = client_new(id, false);
+	c->peer.child.transport = true;
+	c->peer.request_addresses = false;
+	c->peer.mobike = false;
+	return c;
+}
+
+/* Two behind one NAT whose name is the same private address, each saying that it begins anew. */
+static void test_l2tp(void **state)
+{
+	(void)state;
+	world_begin(S("pool l2tp { address = \"10.1.9.0/24\" }\n"
+		      "terminal l2tp { id = \"%any\" mode = transport pool = l2tp " PSK "}"));
+	w->g->nat = true;
+	w->g->nat_port = 1000;
+	struct client *one = l2tp_client("192.168.1.7");
+	assert_true(client_up(one, NULL));
+	struct conn *c1 = conn_at(client_child());
+	assert_int_equal(c1->in->mode, SA_TRANSPORT);
+	assert_int_equal(c1->out->mode, SA_TRANSPORT);
+	assert_addr(c1->out->pair->local, "10.1.0.1");
+	struct addr home1 = c1->out->pair->remote;
+	struct prefix pool;
+	assert_int_equal(prefix_parse("10.1.9.0/24", &pool), 0);
+	assert_true(prefix_contains(&pool, &home1));
+	assert_true(addr_equal(&c1->in->pair->remote, &home1));
+	assert_addr(c1->care_of.addr, "203.0.113.9");
+
+	w->g->nat_port = 2000;
+	struct client *two = l2tp_client("192.168.1.7");
+	assert_true(client_up(two, NULL));
+	struct conn *c2 = conn_at(client_child());
+	struct addr home2 = c2->out->pair->remote;
+	assert_false(addr_equal(&home1, &home2));
+	assert_addr(c2->care_of.addr, "203.0.113.9");
+	assert_int_not_equal(c1->care_of.port, c2->care_of.port);
+	assert_int_equal(ike_count(w->g->b.e, IKE_SA_ESTABLISHED), 2);
+	assert_int_equal(c1->state, CONN_ACTIVE);
+	assert_int_equal(c2->state, CONN_ACTIVE);
+	struct steward_counts counts = steward_counts(w->s);
+	assert_int_equal(counts.instances, 2);
+
+	/* A rekey keeps the pair. */
+	ike_child_rekey(w->g->a.e, client_child()->child, w->g->now_us);
+	rig_settle(w->g);
+	assert_true(addr_equal(&c2->in->pair->remote, &home2));
+	assert_true(addr_equal(&c2->out->pair->remote, &home2));
+	world_end();
+}
+
+/* A tunnel asked of such a terminal has nothing that is its own. */
+static void test_l2tp_tunnel(void **state)
+{
+	(void)state;
+	world_begin(S("pool l2tp { address = \"10.1.9.0/24\" }\n"
+		      "terminal l2tp { id = \"%any\" mode = transport pool = l2tp " PSK "}"));
+	struct client *one = l2tp_client("192.0.2.10");
+	one->peer.child.transport = false;
+	(void)client_up(one, NULL);
+	assert_null(conn_table_first(w->node.table));
+	world_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_l2tp),
+	    cmocka_unit_test(test_l2tp_tunnel),
 	    cmocka_unit_test(test_sojourn),
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_identities),
