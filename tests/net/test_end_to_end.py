@@ -11,7 +11,6 @@ address is its own fixed one, and which says when it moved.  examples/end-to-end
 
 from __future__ import annotations
 
-import pathlib
 from typing import Iterator
 
 import pytest
@@ -23,7 +22,6 @@ import world as w
 FIXED = {"a": {4: "10.77.0.1", 6: "fd77::1"}, "b": {4: "10.77.0.2", 6: "fd77::2"}}
 NETS = {"a0": ("192.0.2", "2001:db8:a0:"), "a1": ("192.0.3", "2001:db8:a1:"),
         "b0": ("203.0.113", "2001:db8:b0:"), "b1": ("198.51.100", "2001:db8:b1:")}
-EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
 
 class Pair(w.World):
