@@ -41,8 +41,9 @@ static void publish_routes(struct node *n)
 						   {.addr = {.family = 6}}};
 	struct terminal *t = terminal_of(n);
 	for (unsigned i = 0; i < ARRAY_LEN(everything); i++)
-		if (fwd_route_set(n->fwd, &everything[i], node_active(t->active, t->active_count)) <
-		    0)
+		if (fwd_route_set(n->fwd, &everything[i],
+				  node_active(t->active, t->active_count,
+					      n->cfg->terminals->ncast_class)) < 0)
 			log_error(n->log,
 				  "terminal: out of memory publishing the active connection");
 }
@@ -393,6 +394,9 @@ static void mover_configure(const struct config *cfg, struct mover_config *mc)
 	mc->home_prefix = cfg->home_prefix;
 	mc->home_gateway = cfg->home_gateway;
 	memcpy(mc->home_interface, cfg->home_interface, sizeof mc->home_interface);
+	mc->ncast = me->ncast;
+	mc->ncast_interface_count = me->ncast_interface_count;
+	memcpy(mc->ncast_interfaces, me->ncast_interfaces, sizeof mc->ncast_interfaces);
 }
 
 void terminal_mover_begin(struct node *n, const struct mover_agent *agent)
@@ -526,6 +530,8 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 	}
 	terminal_routes(n, fresh);
 	terminal_ike_reload(n, fresh, clock_now_us());
+	if (t->mover && n->cfg->terminals->ncast != fresh->terminals->ncast)
+		mover_set_ncast(t->mover, fresh->terminals->ncast, clock_now_us());
 	if (t->mover)
 		mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,
 				fresh->probe_spare_ms * USEC_PER_MS,

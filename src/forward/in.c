@@ -498,6 +498,29 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 	merge_add(&w->in.merge, packet, info);
 }
 
+/*
+ * Strict policy: data on a connection that is not active.  It is refused before its number counts
+ * as received, since with n-casting a copy may yet come on one that is active.  It was heard all
+ * the same; but only once, or a replay would look alive.
+ */
+static bool refused(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload,
+		    size_t len, uint8_t next_header, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	struct ip_info info;
+	if (!sa->peer->strict || in->hello || !shared_space(sa) || next_header == IP_PROTO_NONE ||
+	    active_or_asked(sa, now_us))
+		return false;
+	if (!ip_parse(payload, len, &info) || is_registration(w, sa->peer, payload, &info))
+		return false;
+	if (is_newest(sa, in->number)) {
+		fwd_count(w, sa, false, 1, len, now_us);
+		note_newest(w, in, now_us);
+	}
+	fwd_drop(w, DROP_NOT_ACTIVE, 1);
+	return true;
+}
+
 static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
 	const struct in_packet *in = &w->in.packets[i];
@@ -513,12 +536,14 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
-	if (!in->hello && !mark_packet(w, in, now_us))
-		return;
 	uint8_t *payload = op->esp + ESP_HEADER_LEN + sa->iv_len;
 	size_t len = op->len - ESP_HEADER_LEN - (size_t)sa->iv_len - sa->icv_len;
 	uint8_t next_header;
 	bool sound = esp_read_trailer(payload, len, &len, &next_header);
+	if (sound && refused(w, in, payload, len, next_header, now_us))
+		return;
+	if (!in->hello && !mark_packet(w, in, now_us))
+		return;
 	if (!in->hello)
 		fwd_count(w, sa, false, 1, sound ? len : 0, now_us);
 	if (!sound) {

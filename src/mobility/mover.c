@@ -64,7 +64,7 @@ void mover_sync_state(struct mover *m, struct candidate *c, usec_t now_us)
 		return;
 	if (c->silent || (!c->attached && c->proven_once))
 		s = CONN_STALE;
-	else if (c == m->active && m->activated)
+	else if ((c == m->active && m->activated) || c->casts)
 		s = CONN_ACTIVE;
 	else if (c->attached && c->proven)
 		s = CONN_READY;
@@ -314,6 +314,7 @@ int mover_add(struct mover *m, const struct mover_connection *cfg, usec_t now_us
 	c->cfg = *cfg;
 	c->conn = cfg->conn;
 	c->attach_retry_us = USEC_NEVER;
+	c->bid = ++m->last_bid ? m->last_bid : ++m->last_bid;
 	struct candidate **end = &m->candidates;
 	while (*end)
 		end = &(*end)->next;
@@ -437,6 +438,23 @@ void mover_set_times(struct mover *m, uint32_t probe_idle_us, uint32_t probe_spa
 	m->cfg.initial_rto_us = initial_rto_us;
 }
 
+void mover_set_ncast(struct mover *m, uint8_t ncast, usec_t now_us)
+{
+	if (m->cfg.ncast == ncast)
+		return;
+	m->cfg.ncast = ncast;
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		c->refused_until_us = 0;
+	if (m->active && m->activated)
+		caster_activate(m);
+	chooser_choose(m, now_us);
+}
+
+uint8_t mover_ncast(const struct mover *m)
+{
+	return m->cfg.ncast;
+}
+
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us)
 {
 	struct candidate *c = mover_find(m, conn);
@@ -459,12 +477,14 @@ static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us
 			next = usec_min(next, c->left_us + LEFT_ACCEPT_US);
 		} else {
 			c->left_us = 0;
-			if (c != m->active)
+			if (c != m->active && !c->casts)
 				conn_set_active(c->conn, false);
 		}
 	}
 	if (c->hold_until_us > now_us)
 		next = usec_min(next, c->hold_until_us);
+	if (c->refused_until_us > now_us)
+		next = usec_min(next, c->refused_until_us);
 	return usec_min(next, prober_tick(m, c, now_us));
 }
 
@@ -518,6 +538,11 @@ const char *mover_registered_by(const struct mover *m, const struct addr *home)
 struct conn *mover_active(const struct mover *m)
 {
 	return m->active ? m->active->conn : NULL;
+}
+
+uint8_t mover_active_set(const struct mover *m, struct conn *out[ACTIVE_MAX])
+{
+	return caster_set(m, out);
 }
 
 struct addr mover_home_agent(const struct mover *m, uint8_t family)

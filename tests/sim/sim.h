@@ -37,6 +37,7 @@ struct packet {
 	unsigned nat;
 	uint64_t number;
 	uint64_t probe;
+	uint64_t payload; /* of data: which one */
 	struct addr src, dst;
 	uint16_t len;
 	uint8_t data[PAYLOAD];
@@ -76,6 +77,14 @@ struct place {
 	unsigned nat;
 };
 
+#define DELIVERED 4096
+
+/* Which data came to whom they were for, by their numbers among the data of one sender. */
+struct delivered {
+	uint64_t seen[DELIVERED / 64];
+	uint64_t newest;
+};
+
 struct terminal {
 	unsigned life;
 	struct peer peer;
@@ -84,7 +93,10 @@ struct terminal {
 	int links[LINKS]; /* that each connection is attached to, -1 */
 	struct mover *mover;
 	struct moves *moves;
-	int active; /* -1 */
+	int active;		   /* -1 */
+	int set[LINKS], set_count; /* that packets go out on */
+	usec_t set_us;		   /* since */
+	struct delivered delivered;
 	bool home;
 	uint32_t epoch_heard;
 	usec_t tick_us;
@@ -105,6 +117,7 @@ struct server {
 	usec_t data_us;
 	uint64_t accepted_id;
 	bool strict;
+	struct delivered delivered;
 };
 
 struct sim {
@@ -125,6 +138,9 @@ struct sim {
 	bool any_conn;	/* connection 2 serves any interface */
 	uint16_t lifetime_s;
 	bool attach_later;
+	uint8_t ncast, connections_max;
+	uint64_t payload_up, payload_down;
+	uint64_t copies_dropped;
 	/* the attacker's */
 	struct packet recorded[RECORDED];
 	unsigned recorded_count;
