@@ -42,7 +42,7 @@ int config_ncast_read_class(struct config_reading *r, cfg_t *sec, uint64_t *out)
 {
 	const struct config_item *i;
 	for (unsigned k = 0; (i = config_field_at(sec, "n-cast-class", k)); k++) {
-		uint8_t dscp;
+		uint8_t dscp = 0;
 		if (class_read(r, i, &dscp) < 0)
 			return -1;
 		*out |= UINT64_C(1) << dscp;

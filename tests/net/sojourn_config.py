@@ -35,6 +35,7 @@ class Options:
     fleet: bool = False                # one entry with a pattern and a pool, for every terminal
     terminal_lines: tuple[str, ...] = ()
     server_lines: tuple[str, ...] = ()
+    entry_lines: tuple[str, ...] = ()  # of each terminal's section on the home server
 
 
 def key(label: str, length: int) -> bytes:
@@ -229,6 +230,7 @@ def server_text(world: w.World, options: Options) -> str:
             f"home-address = {quoted(homes(terminal, options))}",
             f'policy = "{options.policy}"',
             *prefix_lines(options),
+            *options.entry_lines,
         ]
         if options.ike:
             inner.append(f'id = "{terminal_id(terminal)}"')
