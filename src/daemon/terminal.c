@@ -99,6 +99,20 @@ void terminal_activate_nothing(struct node *n)
 	publish_routes(n);
 }
 
+void terminal_deactivate(struct node *n, const struct conn *c)
+{
+	struct terminal *t = terminal_of(n);
+	uint8_t kept = 0;
+	for (uint8_t i = 0; i < t->active_count; i++)
+		if (t->active[i] != c)
+			t->active[kept++] = t->active[i];
+	t->active_count = kept;
+	if (kept)
+		publish_routes(n);
+	else
+		terminal_activate_nothing(n);
+}
+
 static void route_answered(void *ctx, const struct netreq *reply, int fd)
 {
 	struct node *n = ctx;

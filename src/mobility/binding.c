@@ -54,6 +54,9 @@ static uint8_t plan_add(struct binding_plan *plan, struct conn *c, uint8_t max)
 		return MIP4_ACCEPTED;
 	if (plan->count >= max)
 		return MIP4_TOO_MANY_BINDINGS;
+	/* Copies with numbers of two spaces would be two packets to the terminal. */
+	if (plan->count && plan->conns[0]->out->space != c->out->space)
+		return MIP4_PROHIBITED;
 	plan->conns[plan->count++] = c;
 	return MIP4_ACCEPTED;
 }

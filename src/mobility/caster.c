@@ -49,12 +49,19 @@ static bool interface_allowed(const struct mover *m, const struct candidate *c)
 	return m->cfg.ncast_interface_count == 0;
 }
 
+/* Copies are known by their number, which only connections of one sequence space share: not those
+ * without ESN, nor those of two lines. */
+static bool shares_numbers(const struct conn *a, const struct conn *b)
+{
+	return a->out && b->out && a->out->space == b->out->space;
+}
+
 static bool belongs(const struct mover *m, const struct candidate *c, usec_t now_us)
 {
 	return m->cfg.ncast && m->place == MOVER_AWAY && m->active && c != m->active &&
 	       !registrant_is_cold(m, m->active) && c->attached && c->proven && !c->silent &&
 	       c->hold_until_us <= now_us && c->refused_until_us <= now_us &&
-	       interface_allowed(m, c);
+	       shares_numbers(c->conn, m->active->conn) && interface_allowed(m, c);
 }
 
 /* As many as there may be: the best of those that belong. */

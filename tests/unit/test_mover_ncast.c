@@ -267,6 +267,20 @@ static void only_over_these_interfaces(void **state)
 	rig_free(g);
 }
 
+/* Without a number in common two copies would be two packets. */
+static void only_with_numbers_in_common(void **state)
+{
+	(void)state;
+	struct space other = {0};
+	struct rig *g = ncast_rig(BOTH, false);
+	g->cell->out->space = &other;
+	probe_answer(g, g->cell);
+	assert_int_equal(g->cell->state, CONN_READY);
+	assert_int_equal(g->set_count, 1);
+	assert_int_equal(g->sent_count, 0);
+	rig_free(g);
+}
+
 static void binding_updates_name_them(void **state)
 {
 	(void)state;
@@ -315,6 +329,7 @@ int main(void)
 	    cmocka_unit_test(what_the_server_refuses_stays_out),
 	    cmocka_unit_test(a_server_without_it),
 	    cmocka_unit_test(only_over_these_interfaces),
+	    cmocka_unit_test(only_with_numbers_in_common),
 	    cmocka_unit_test(binding_updates_name_them),
 	    cmocka_unit_test(going_home_names_nothing),
 	};
