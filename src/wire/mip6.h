@@ -21,12 +21,14 @@ enum mip6_flags {
 	MIP6_H = 0x4000,
 	MIP6_L = 0x2000,
 	MIP6_K = 0x1000,
-	MIP6_O = 0x0040, /* overwrite: these bindings in place of all (RFC 5648 4.2) */
+	/* Overwrite: these bindings in place of all (RFC 5648).  IANA's registry has no bit for it;
+	 * RFC 6602 has this one in proxy registrations, which ours are not. */
+	MIP6_O = 0x0040,
 };
 
 enum mip6_status {
 	MIP6_ACCEPTED = 0,
-	MIP6_BIDS_INCOMPLETE = 4, /* the BIDs say which failed (RFC 5648 4.3) */
+	MIP6_BIDS_INCOMPLETE = 4, /* the BIDs say which failed (RFC 5648 4.2) */
 	MIP6_UNSPECIFIED = 128,
 	MIP6_PROHIBITED = 129,
 	MIP6_NO_RESOURCES = 130,
