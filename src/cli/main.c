@@ -31,6 +31,7 @@ static const char usage[] =
     "  counters        packets, and what was dropped and why\n"
     "  reload          read the configuration again\n"
     "  switch NAME     prefer connection NAME (terminal); \"auto\": choose again by itself\n"
+    "  n-cast WHAT     on or off; or down, up, both: send on all connections (terminal)\n"
     "  ike             IKE SAs and their child SAs\n"
     "  up              begin with IKE (terminal)\n"
     "  down [NAME]     end the IKE SA (terminal), or those of terminal NAME (home server)\n"
@@ -57,6 +58,7 @@ static const struct command {
     {"counters", 0, {NULL}, show_counters},
     {"reload", 0, {NULL}, show_done},
     {"switch", 1, {"connection"}, show_done},
+    {"n-cast", 1, {"n_cast"}, show_done},
     {"ike", 0, {NULL}, show_ike},
     {"up", 0, {"name"}, show_done},
     {"down", 0, {"name"}, show_done},

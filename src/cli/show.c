@@ -130,6 +130,8 @@ void show_status(const json_t *reply, FILE *out, bool colour)
 		line(out, "name", table_string(get(reply, "name")));
 	if (get(reply, "place"))
 		line(out, "place", table_string(get(reply, "place")));
+	if (get(reply, "n_cast") && strcmp(json_string_value(get(reply, "n_cast")), "no") != 0)
+		line(out, "n-cast", table_string(get(reply, "n_cast")));
 	if (get(reply, "home_addresses"))
 		line(out, "home address", table_list(get(reply, "home_addresses")));
 	if (get(reply, "home_agents"))

@@ -18,13 +18,14 @@
 #include "ike/ike.h"
 #include "sadb/conn.h"
 
-#define CONFIG_KEY_MAX	   128
-#define CONFIG_LIST_MAX	   16
-#define CONFIG_SERVERS_MAX 4
-#define CONFIG_DNS_MAX	   4
-#define CONFIG_SUBNETS_MAX 8
-#define CONFIG_SPARES_MAX  8
-#define CONFIG_HOST_MAX	   254 /* with its zero (RFC 1035 2.3.4) */
+#define CONFIG_KEY_MAX		    128
+#define CONFIG_LIST_MAX		    16
+#define CONFIG_SERVERS_MAX	    4
+#define CONFIG_DNS_MAX		    4
+#define CONFIG_SUBNETS_MAX	    8
+#define CONFIG_SPARES_MAX	    8
+#define CONFIG_NCAST_INTERFACES_MAX 8
+#define CONFIG_HOST_MAX		    254 /* with its zero (RFC 1035 2.3.4) */
 
 enum config_role { ROLE_TERMINAL, ROLE_HOME_SERVER };
 
@@ -165,6 +166,10 @@ struct config_terminal {
 	uint16_t drain_s; /* with active-only; 0 none */
 	uint32_t replay_packets;
 	uint8_t connections_max;
+	uint64_t ncast_class; /* DSCPs that are n-cast; 0: all */
+	/* role terminal: bit 0 down, bit 1 up (n-cast); interfaces, none: all */
+	uint8_t ncast, ncast_interface_count;
+	char ncast_interfaces[CONFIG_NCAST_INTERFACES_MAX][IF_NAMESIZE];
 	struct config_connection *connections; /* with configured keys; order = preference */
 	struct config_place *places;	       /* terminal, with a peer */
 	struct config_peer *peer;	       /* NULL: configured keys only */
@@ -232,7 +237,7 @@ struct config *config_read_bundle(FILE *in, const char *path, struct err *err);
 bool config_connection_equal(const struct config_connection *a, const struct config_connection *b);
 bool config_terminal_equal(const struct config_terminal *a,
 			   const struct config_terminal *b); /* without connections, places, peer,
-							      * policy */
+							      * policy, n-cast */
 bool config_place_equal(const struct config_place *a, const struct config_place *b);
 bool config_pool_equal(const struct config_pool *a, const struct config_pool *b); /* NULL: none */
 /* Same identities, secrets and options; certificates, CAs and CRLs may differ.  NULL: none. */

@@ -12,6 +12,7 @@
 #include <strings.h>
 #include "base/mem.h"
 #include "daemon/config_parse.h"
+#include "daemon/config_section.h"
 
 void config_claim(struct config_reading *r, const struct config_claim *claim)
 {
@@ -243,7 +244,8 @@ bool config_terminal_equal(const struct config_terminal *a, const struct config_
 	       a->registration_key_len == b->registration_key_len &&
 	       mem_equal(a->registration_key, b->registration_key, a->registration_key_len) &&
 	       a->lifetime_s == b->lifetime_s && a->replay_packets == b->replay_packets &&
-	       a->connections_max == b->connections_max && config_pool_equal(a->pool, b->pool);
+	       a->connections_max == b->connections_max && config_ncast_equal(a, b) &&
+	       config_pool_equal(a->pool, b->pool);
 }
 
 static bool addrs_equal(const struct addr *a, unsigned a_count, const struct addr *b,

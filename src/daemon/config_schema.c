@@ -74,7 +74,7 @@ static cfg_opt_t schema_terminal[] = {
 	MANY("home-address"), MANY("prefix"), ONE("registration-spi"), ONE("registration-key"),
 	ONE("registration-key-file"), ONE("lifetime"), ONE("policy"), ONE("connections-max"),
 	ONE("replay-window"), ONE("pool"), OF_PEER, MANY("registration"), ONE("accept"),
-	ONE("drain"),
+	ONE("drain"), MANY("n-cast-class"),
 	SECTION("connection", schema_connection, TITLED), CFG_END(),
 };
 
@@ -92,7 +92,8 @@ static cfg_opt_t schema_root[] = {
 	ONE("replay-window"), MANY("routes"), ONE("probe-idle"), ONE("probe-spare"),
 	ONE("initial-rto"), SECTION("home", schema_home, CFGF_NONE),
 	SECTION("connection", schema_connection, TITLED), SECTION("ike", schema_ike, CFGF_NONE),
-	SECTION("pool", schema_pool, TITLED), ONE("registration"), ONE("announce-moves"), CFG_END(),
+	SECTION("pool", schema_pool, TITLED), ONE("registration"), ONE("announce-moves"),
+	ONE("n-cast"), MANY("n-cast-interfaces"), MANY("n-cast-class"), CFG_END(),
 };
 
 /* Options of one role only, by section. */
@@ -101,7 +102,8 @@ static const char *const root_of_server[] = {"listen", "home-link", "terminal", 
 static const char *const root_of_terminal[] = {
 	"name", "home-address", "prefix", "registration-spi", "registration-key",
 	"registration-key-file", "lifetime", "replay-window", "routes", "probe-idle",
-	"probe-spare", "initial-rto", "home", "connection", "registration", NULL};
+	"probe-spare", "initial-rto", "home", "connection", "registration", "n-cast",
+	"n-cast-interfaces", "n-cast-class", NULL};
 static const char *const ike_of_server[] = {
 	"dns", "subnets", "half-open-max", "half-open-per-address", "half-open-time",
 	"cookie-threshold", "ike-sas-max", NULL};

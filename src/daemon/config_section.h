@@ -32,6 +32,13 @@ int config_terminals_read(struct config_reading *r, cfg_t *root); /* home server
 int config_terminal_read_own(struct config_reading *r, cfg_t *root);
 void config_terminals_free(struct config_terminal *list);
 
+/* --- config_ncast.c */
+/* Adds to *out. */
+int config_ncast_read_class(struct config_reading *r, cfg_t *sec, uint64_t *out);
+int config_ncast_read_own(struct config_reading *r, cfg_t *root, struct config_terminal *t);
+/* Classes and interfaces. */
+bool config_ncast_equal(const struct config_terminal *a, const struct config_terminal *b);
+
 /* --- config_ike.c: section ike, but a terminal's peer */
 int config_ike_read(struct config_reading *r, cfg_t *root);
 void config_ike_free(struct config_ike *ike);

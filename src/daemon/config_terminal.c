@@ -242,7 +242,8 @@ static int read_terminal_section(struct config_reading *r, cfg_t *root, cfg_t *s
 	struct config_source s = {.own = sec, .ike = ike ? cfg_getnsec(root, "ike", 0) : NULL};
 	if (read_terminal(r, sec, ike ? &s : NULL, t, scope) < 0 || check_pattern(r, sec, t) < 0 ||
 	    read_pool_of(r, sec, t) < 0 || config_policy_read(r, sec, t) < 0 ||
-	    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0)
+	    config_field_numbers(r, sec, t, numbers, ARRAY_LEN(numbers)) < 0 ||
+	    config_ncast_read_class(r, sec, &t->ncast_class) < 0)
 		return -1;
 	if (t->peer)
 		config_peer_selectors(r->cfg, t);
@@ -361,7 +362,8 @@ int config_terminal_read_own(struct config_reading *r, cfg_t *root)
 	    config_field_numbers(r, root, c, numbers, ARRAY_LEN(numbers)) < 0 ||
 	    config_field_prefixes(r, root, "routes", c->routes, CONFIG_LIST_MAX, &c->route_count) <
 		0 ||
-	    read_home(r, root) < 0 || check_transport(r, t) < 0)
+	    config_ncast_read_own(r, root, t) < 0 || read_home(r, root) < 0 ||
+	    check_transport(r, t) < 0)
 		return -1;
 	r->routes_line = routes ? routes->line : 0;
 	if (ike)

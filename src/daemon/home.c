@@ -28,8 +28,8 @@ static void binding_changed(void *ctx, const struct binding *b)
 	if (h->arrival && b->why == BINDING_BY_REQUEST && b->count)
 		home_place_asked(n, h->arrival->conn);
 	home_routes_publish(h->routes, b);
-	for (uint8_t i = 0; h->steward && i < b->count; i++)
-		steward_placed(h->steward, b->conns[i], clock_now_us());
+	if (h->steward && b->count)
+		steward_placed(h->steward, b->conns[0], clock_now_us());
 }
 
 void home_leave_begin(struct node *n, const struct registrar_terminal *t)
@@ -263,9 +263,13 @@ static bool home_used(struct node *n, const struct role_arrival *a)
 
 static void home_mtu_changed(struct node *n, struct conn *c)
 {
+	const struct registrar_terminal *t = c->peer->owner;
 	(void)n;
-	if (c->state == CONN_ACTIVE)
-		node_peer_clamp(c->peer, &c, 1);
+	for (uint8_t i = 0; t && c->state == CONN_ACTIVE && i < t->home_count; i++) {
+		const struct binding *b = t->bindings[i];
+		if (b->count)
+			node_peer_clamp(c->peer, b->conns, b->count);
+	}
 }
 
 static void home_expired(struct node *n, struct conn *c)
@@ -532,9 +536,9 @@ static usec_t home_tick(struct node *n, usec_t now)
 
 static json_t *home_command(struct node *n, const char *command, const json_t *request)
 {
-	if (!strcmp(command, "switch"))
+	if (!strcmp(command, "switch") || !strcmp(command, "n-cast"))
 		return json_pack("{s:s}", "error",
-				 "only a terminal chooses its connection: use it there");
+				 "only a terminal chooses its connections: use it there");
 	return home_ike_command(n, command, request);
 }
 

@@ -209,7 +209,7 @@ static bool publish_prefix(struct home_routes *r, const struct prefix *prefix,
 	struct published *p = published_find(r, prefix);
 	bool was = p && !p->leaving, is = b->count > 0;
 	if (is)
-		route_set(r, prefix, node_active(b->conns, b->count));
+		route_set(r, prefix, node_active(b->conns, b->count, b->terminal->ncast_class));
 	if (is && !p) {
 		p = published_add(r, prefix);
 		p->routed = !routed_as_a_whole(r->n->cfg, prefix);

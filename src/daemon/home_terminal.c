@@ -25,6 +25,7 @@ struct registrar_terminal *home_terminal_new(const struct config_terminal *t, co
 	rt->lifetime_max_s = t->lifetime_s;
 	rt->connections_max = t->connections_max;
 	registrar_set_policy(rt, t->may, t->drain_s);
+	rt->ncast_class = t->ncast_class;
 	/* What was asked before may have been taken by whoever heard it. */
 	rt->last_identification = mip4_identification(wall_us);
 	rt->last_hello6 = (uint32_t)(wall_us / USEC_PER_SEC);

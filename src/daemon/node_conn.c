@@ -361,11 +361,12 @@ uint32_t node_peer_clamp(struct peer *peer, struct conn *const *conns, size_t co
 	return least;
 }
 
-struct active *node_active(struct conn *const *conns, size_t count)
+struct active *node_active(struct conn *const *conns, size_t count, uint64_t dscps)
 {
 	if (count == 0)
 		return NULL;
-	struct active *a = active_new((uint8_t)(count < ACTIVE_MAX ? count : ACTIVE_MAX));
+	uint8_t n = (uint8_t)(count < ACTIVE_MAX ? count : ACTIVE_MAX);
+	struct active *a = dscps && n > 1 ? active_new_by_class(n, dscps) : active_new(n);
 	for (size_t i = 0; i < a->count; i++)
 		a->sa[i] = conns[i]->out;
 	return a;

@@ -148,8 +148,9 @@ uint32_t node_link_mtu(const struct node *n, const struct conn *c);
 uint32_t node_conn_inner_mtu(const struct conn *c);
 /* The smallest inner MTU of the given connections goes to the peer (TCP MSS) and is returned. */
 uint32_t node_peer_clamp(struct peer *peer, struct conn *const *conns, size_t count);
-/* A fresh active set of the connections' outbound SAs; NULL for none. */
-struct active *node_active(struct conn *const *conns, size_t count);
+/* A fresh active set of the connections' outbound SAs; NULL for none.  dscps: the classes that are
+ * n-cast (active_new_by_class); 0: all. */
+struct active *node_active(struct conn *const *conns, size_t count, uint64_t dscps);
 
 /* How a control message is sent. */
 struct node_sending {

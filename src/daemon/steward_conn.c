@@ -349,6 +349,16 @@ static void encapsulation_follow(struct steward *s, const struct ike_sa *sa, str
 	conn_set_udp(c, udp);
 }
 
+/* The IKE SA goes where the first of the active connections is. */
+static bool leads(const struct conn *c)
+{
+	const struct registrar_terminal *t = c->peer ? c->peer->owner : NULL;
+	for (uint8_t i = 0; t && i < t->home_count; i++)
+		if (t->bindings[i] && t->bindings[i]->count)
+			return t->bindings[i]->conns[0] == c;
+	return true;
+}
+
 void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
 {
 	const struct sw_conn *h = c->setup;
@@ -356,7 +366,7 @@ void steward_placed(struct steward *s, struct conn *c, usec_t now_us)
 	if (!h || !steward_follows(c))
 		return;
 	struct ike_sa *sa = h->line->sa;
-	if (c->state != CONN_ACTIVE || !s->ops.follow_path(s->ops.ctx, c, &path) ||
+	if (c->state != CONN_ACTIVE || !leads(c) || !s->ops.follow_path(s->ops.ctx, c, &path) ||
 	    ike_path_equal(&path, ike_sa_path(sa)))
 		return;
 	ike_sa_move(s->engine, sa, &path, false, now_us);

@@ -47,8 +47,9 @@ static void publish_routes(struct node *n)
 						   {.addr = {.family = 6}}};
 	struct terminal *t = terminal_of(n);
 	for (unsigned i = 0; i < ARRAY_LEN(everything); i++)
-		if (fwd_route_set(n->fwd, &everything[i], node_active(t->active, t->active_count)) <
-		    0)
+		if (fwd_route_set(n->fwd, &everything[i],
+				  node_active(t->active, t->active_count,
+					      n->cfg->terminals->ncast_class)) < 0)
 			log_error(n->log,
 				  "terminal: out of memory publishing the active connection");
 }
@@ -102,6 +103,20 @@ void terminal_activate_nothing(struct node *n)
 	t->active_count = 0;
 	t->nothing_active = false;
 	publish_routes(n);
+}
+
+void terminal_deactivate(struct node *n, const struct conn *c)
+{
+	struct terminal *t = terminal_of(n);
+	uint8_t kept = 0;
+	for (uint8_t i = 0; i < t->active_count; i++)
+		if (t->active[i] != c)
+			t->active[kept++] = t->active[i];
+	t->active_count = kept;
+	if (kept)
+		publish_routes(n);
+	else
+		terminal_activate_nothing(n);
 }
 
 static void route_answered(void *ctx, const struct netreq *reply, int fd)
@@ -408,6 +423,9 @@ static void mover_configure(const struct config *cfg, struct mover_config *mc)
 	mc->home_prefix = cfg->home_prefix;
 	mc->home_gateway = cfg->home_gateway;
 	memcpy(mc->home_interface, cfg->home_interface, sizeof mc->home_interface);
+	mc->ncast = me->ncast;
+	mc->ncast_interface_count = me->ncast_interface_count;
+	memcpy(mc->ncast_interfaces, me->ncast_interfaces, sizeof mc->ncast_interfaces);
 }
 
 void terminal_mover_begin(struct node *n, const struct mover_agent *agent)
@@ -542,6 +560,8 @@ static int terminal_reload(struct node *n, struct config *fresh, struct err *err
 	}
 	terminal_routes(n, fresh);
 	terminal_ike_reload(n, fresh, clock_now_us());
+	if (t->mover && n->cfg->terminals->ncast != fresh->terminals->ncast)
+		mover_set_ncast(t->mover, fresh->terminals->ncast, clock_now_us());
 	if (t->mover)
 		mover_set_times(t->mover, fresh->probe_idle_ms * USEC_PER_MS,
 				fresh->probe_spare_ms * USEC_PER_MS,

@@ -188,8 +188,10 @@ void terminal_connection_leaves(struct node *n, struct conn *c)
 	struct terminal *t = terminal_of(n);
 	struct attachment *a = terminal_attachment(t, c);
 	terminal_detach(n, c);
-	if (terminal_is_active(t, c) || t->nothing_active)
+	if (t->nothing_active)
 		terminal_activate_nothing(n);
+	else if (terminal_is_active(t, c))
+		terminal_deactivate(n, c);
 	if (a)
 		*a = (struct attachment){0};
 }

@@ -73,6 +73,8 @@ void terminal_routes(struct node *n, const struct config *cfg);
 void terminal_activate(void *node, struct conn *const *conns, uint8_t count);
 /* At once: a connection is about to go. */
 void terminal_activate_nothing(struct node *n);
+/* This one is about to go; those beside it stay. */
+void terminal_deactivate(struct node *n, const struct conn *c);
 bool terminal_is_active(const struct terminal *t, const struct conn *c);
 
 /* --- terminal_conn.c */

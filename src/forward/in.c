@@ -479,12 +479,12 @@ static bool asked_lately(struct sa *sa, usec_t now_us)
 	return sa->asked_us;
 }
 
-/* What was just marked has the highest number of all connections of its peer. */
+/* Asked before its number is marked. */
 static bool is_newest_of_all(const struct in_packet *in)
 {
 	const struct replay *replay = &in->sa->space->window;
 	return !in->hello && shared_space(in->sa) && replay->packets > 0 &&
-	       replay_top(replay) == in->number;
+	       in->number > replay_top(replay);
 }
 
 /*
@@ -496,7 +496,7 @@ static bool is_newest_of_all(const struct in_packet *in)
 static bool claim(struct fwd_worker *w, const struct in_packet *in, usec_t now_us)
 {
 	struct sa *sa = in->sa;
-	if (sa->peer->is_home_server || !is_newest_of_all(in))
+	if (sa->peer->is_home_server || !in->newest)
 		return false;
 	bool allowed = atomic_load_explicit(&sa->peer->implied, memory_order_relaxed);
 	uint32_t wait_ms = allowed ? CLAIM_RETELL_MS : (uint32_t)(FWD_RETELL_US / USEC_PER_MS);
@@ -540,7 +540,7 @@ static void give_to_control(struct fwd_worker *w, const struct in_packet *in,
 		return;
 	}
 	e->hello = in->hello;
-	e->newest = kind == FWD_EV_PROBE && is_newest_of_all(in);
+	e->newest = kind == FWD_EV_PROBE && in->newest;
 	e->outer_len = outer_len(in);
 	e->number = in->number;
 	e->src = in->dgram->src;
@@ -638,9 +638,34 @@ build_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payl
 	return NULL;
 }
 
+/*
+ * Active connections only: data on one that is not.  It is refused before its number counts as
+ * received, since with n-casting a copy may yet come on one that is active.  It was heard all the
+ * same; but only once, or a replay would look alive.
+ */
+static bool refused(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload,
+		    size_t len, uint8_t next_header, usec_t now_us)
+{
+	struct sa *sa = in->sa;
+	struct ip_info info;
+	if (!atomic_load_explicit(&sa->peer->strict, memory_order_relaxed) ||
+	    atomic_load_explicit(&sa->active, memory_order_relaxed) || in->hello ||
+	    !shared_space(sa) || next_header == IP_PROTO_NONE || sa->mode != SA_TUNNEL)
+		return false;
+	if (!ip_parse(payload, len, &info) || is_registration(w, sa->peer, payload, &info) ||
+	    accept_inactive(w, in, now_us))
+		return false;
+	if (is_newest(sa, in->number)) {
+		fwd_count(w, sa, false, 1, len, now_us);
+		note_newest(w, in, now_us);
+	}
+	fwd_drop(w, DROP_NOT_ACTIVE, 1);
+	return true;
+}
+
 static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
-	const struct in_packet *in = &w->in.packets[i];
+	struct in_packet *in = &w->in.packets[i];
 	const struct crypt_op *op = &w->in.ops[i];
 	struct sa *sa = in->sa;
 	hold(w, sa->space);
@@ -653,12 +678,15 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
-	if (!in->hello && !mark_packet(w, in, now_us))
-		return;
+	in->newest = is_newest_of_all(in);
 	uint8_t *payload = op->esp + ESP_HEADER_LEN + sa->iv_len;
 	size_t len = op->len - ESP_HEADER_LEN - (size_t)sa->iv_len - sa->icv_len;
 	uint8_t next_header;
 	bool sound = esp_read_trailer(payload, len, &len, &next_header);
+	if (sound && refused(w, in, payload, len, next_header, now_us))
+		return;
+	if (!in->hello && !mark_packet(w, in, now_us))
+		return;
 	if (!in->hello)
 		fwd_count(w, sa, false, 1, sound ? len : 0, now_us);
 	if (!sound) {

@@ -9,7 +9,8 @@
  * RFC 4301 8 (DF, path MTU), RFC 6040 (ECN), RFC 4303 3.3, RFC 3948.
  *
  * Copies on several connections must be the same packet under the same number, since the
- * receiver keeps whichever comes first: so a frame is cut once, for all of them.
+ * receiver keeps whichever comes first: so a frame is cut once, for all of them.  A frame of a
+ * class that is not n-cast has one copy.
  */
 #include <errno.h>
 #include <string.h>
@@ -212,7 +213,8 @@ static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 }
 
 /* False, and *why, when no copy can be sent.  active: NULL is none. */
-static bool find_targets(const struct active *active, struct targets *out, enum drop_reason *why)
+static bool find_targets(const struct active *active, uint8_t tos, struct targets *out,
+			 enum drop_reason *why)
 {
 	out->count = 0;
 	out->mtu = UINT32_MAX;
@@ -234,6 +236,8 @@ static bool find_targets(const struct active *active, struct targets *out, enum 
 			out->mtu = mtu;
 		out->bare |= sa->mode != SA_TUNNEL;
 		out->list[out->count++] = (struct target){.sa = sa, .path = path};
+		if (!active_casts(active, tos))
+			break;
 	}
 	return out->count > 0;
 }
@@ -534,7 +538,7 @@ static void put_frame(struct fwd_worker *w, struct fwd_frame *frame, const struc
 		fwd_drop(w, DROP_BAD_FRAME, 1);
 		return;
 	}
-	if (!find_targets(active, &ts, &why)) {
+	if (!find_targets(active, info.tos, &ts, &why)) {
 		fwd_drop(w, why, 1);
 		return;
 	}

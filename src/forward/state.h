@@ -122,6 +122,7 @@ struct in_packet {
 	enum drop_reason fallback; /* why it is dropped if it does not verify */
 	bool hello;		   /* number is the hello number */
 	bool may_hello;		   /* try that one if this fails */
+	bool newest;		   /* its number is the highest of its peer's */
 };
 
 struct fwd_in {

@@ -54,6 +54,9 @@ static uint8_t plan_add(struct binding_plan *plan, struct conn *c, uint8_t max)
 		return MIP4_ACCEPTED;
 	if (plan->count >= max)
 		return MIP4_TOO_MANY_BINDINGS;
+	/* Copies with numbers of two spaces would be two packets to the terminal. */
+	if (plan->count && plan->conns[0]->out->space != c->out->space)
+		return MIP4_PROHIBITED;
 	plan->conns[plan->count++] = c;
 	return MIP4_ACCEPTED;
 }
@@ -114,6 +117,9 @@ static void plan_named(const struct registrar *r, const struct binding_ask *ask,
 			worst = code;
 	}
 	plan->code = any ? MIP4_ACCEPTED : worst;
+	/* The first is bound, and beside it there may be none. */
+	if (any && ask->simultaneous && !remove && plan->result_count > 1 && binding_room(t) == 1)
+		plan->code = MIP4_ACCEPTED_NO_SIMULTANEOUS;
 }
 
 void binding_plan(const struct registrar *r, const struct binding_ask *ask,
@@ -189,13 +195,26 @@ static void set_names(struct conn *const *conns, uint8_t count, char *out, size_
 	}
 }
 
-static enum move_kind move_kind_of(struct conn *const *from, uint8_t from_count, uint8_t to_count,
-				   usec_t now_us)
+static bool set_holds(struct conn *const *all, uint8_t all_count, struct conn *const *part,
+		      uint8_t part_count)
+{
+	for (uint8_t i = 0; i < part_count; i++)
+		if (!set_has(all, all_count, part[i]))
+			return false;
+	return true;
+}
+
+static enum move_kind move_kind_of(struct conn *const *from, uint8_t from_count,
+				   const struct binding *b, usec_t now_us)
 {
 	if (!from_count)
 		return MOVE_START;
-	if (!to_count)
+	if (!b->count)
 		return MOVE_HOME;
+	if (b->count > from_count && set_holds(b->conns, b->count, from, from_count))
+		return MOVE_ADD;
+	if (b->count < from_count && set_holds(from, from_count, b->conns, b->count))
+		return MOVE_REMOVE;
 	for (uint8_t i = 0; i < from_count; i++) {
 		usec_t heard = conn_heard_us(from[i]);
 		if (heard && heard + WORKED_US >= now_us)
@@ -214,7 +233,7 @@ static void move_record(struct registrar *r, const struct binding *b, struct con
 	if (!mv || strcmp(mv->terminal, b->terminal->name) != 0 ||
 	    strcmp(mv->from, from_names) != 0 || strcmp(mv->to, to_names) != 0 ||
 	    mv->start_us + JOIN_US < now_us) {
-		mv = moves_begin(r->moves, move_kind_of(from, from_count, b->count, now_us),
+		mv = moves_begin(r->moves, move_kind_of(from, from_count, b, now_us),
 				 b->terminal->name, from_names, to_names, now_us, wall_us);
 		(void)snprintf(mv->why, sizeof(mv->why), "%s", binding_why_text(b->why));
 		mv->by = binding_why_text(b->why);
@@ -233,8 +252,9 @@ bool binding_assign(struct registrar *r, struct binding *b, struct conn *const *
 	for (uint8_t i = 0; i < old_count; i++)
 		old[i] = b->conns[i];
 	bool changed = count != old_count;
-	for (uint8_t i = 0; i < count; i++)
-		changed |= !set_has(old, old_count, conns[i]);
+	/* The order counts: the first is the best. */
+	for (uint8_t i = 0; i < count && !changed; i++)
+		changed = conns[i] != old[i];
 
 	b->count = count;
 	for (uint8_t i = 0; i < count; i++)

@@ -34,7 +34,7 @@ struct binding_ask {
 	struct conn *conn;   /* it came on */
 	bool deregister;     /* lifetime 0 */
 	bool everything;     /* deregister: the whole binding */
-	bool simultaneous;   /* S flag */
+	bool simultaneous;   /* S flag, or binding identifiers */
 	uint16_t lifetime_s; /* granted */
 	bool has_connections;
 	uint8_t op;

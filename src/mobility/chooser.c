@@ -159,11 +159,34 @@ usec_t chooser_tick_move(struct mover *m, usec_t now_us)
 		first_packet(m, m->move_to->conn->out, &m->up_seen, MOVE_FIRST_UP);
 	}
 	usec_t end = m->move_switch_us + MOVE_OPEN_US;
-	if ((m->up_seen && m->down_seen && m->move_replied) || now_us >= end) {
+	bool seen = !m->move_to || (m->up_seen && m->down_seen);
+	if ((seen && m->move_replied) || now_us >= end) {
 		move_close(m, m->move_replied ? "registered" : "no reply yet", now_us);
 		return USEC_NEVER;
 	}
 	return usec_min(end, now_us + MOVE_POLL_US);
+}
+
+void chooser_set_changed(struct mover *m, bool more, const char *from, const char *to,
+			 usec_t now_us)
+{
+	if (m->move && m->move_switched && m->move_replied)
+		move_close(m, "registered", now_us);
+	if (m->move) {
+		move_note(m->move, now_us, MOVE_NOTE, "n-casting on %s", to);
+		return;
+	}
+	m->move = moves_begin(m->moves, more ? MOVE_ADD : MOVE_REMOVE, m->cfg.terminal, from, to,
+			      now_us, m->ops.wall_us(m->ops.ctx));
+	(void)snprintf(m->move->why, sizeof(m->move->why), "n-casting");
+	m->failed = NULL;
+	m->move_to = NULL;
+	m->move_switched = true;
+	m->move_switch_us = now_us;
+	m->move_replied = !(m->cfg.ncast & MOVER_NCAST_DOWN);
+	m->up_seen = m->down_seen = false;
+	m->move->switch_us = 0;
+	move_note(m->move, now_us, MOVE_SWITCH, "packets to %s", to);
 }
 
 /* --- changing the active connection */
@@ -172,7 +195,7 @@ static void packets_to(struct mover *m, struct candidate *c, bool started, usec_
 {
 	m->activated = true;
 	conn_set_active(c->conn, true);
-	m->ops.activate(m->ops.ctx, &c->conn, 1);
+	caster_activate(m);
 	if (m->move && !m->move_switched) {
 		const struct replay *window = c->conn->peer ? &c->conn->peer->space.window : NULL;
 		/* After a start the first numbers answered what we could not read yet. */
@@ -244,6 +267,7 @@ static void switch_to(struct mover *m, struct candidate *c, bool make_before_bre
 	m->activated = false;
 	uint16_t registered_s = c->cfg.registered_s;
 	c->cfg.registered_s = 0;
+	(void)caster_follow(m, now_us);
 	if (registered_s && registrant_is_quiet(m, now_us))
 		registrant_set_up(m, c, registered_s, now_us);
 	else
@@ -309,10 +333,8 @@ void chooser_go_home(struct mover *m, usec_t now_us)
 		chooser_deregistered(m, false, now_us);
 }
 
-void chooser_choose(struct mover *m, usec_t now_us)
+static void choose(struct mover *m, usec_t now_us)
 {
-	if (m->busy)
-		return;
 	if (m->place == MOVER_HOME) {
 		if (m->home_waits)
 			chooser_go_home(m, now_us);
@@ -357,8 +379,17 @@ void chooser_choose(struct mover *m, usec_t now_us)
 	m->place = MOVER_DETACHED;
 }
 
+void chooser_choose(struct mover *m, usec_t now_us)
+{
+	if (m->busy)
+		return;
+	choose(m, now_us);
+	caster_choose(m, now_us);
+}
+
 void chooser_forget(struct mover *m, struct candidate *c, usec_t now_us)
 {
+	caster_forget(m, c, now_us);
 	if (m->pinned == c)
 		m->pinned = NULL;
 	if (m->move_to == c)

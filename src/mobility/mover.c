@@ -13,6 +13,8 @@
 #include "mobility/mover_state.h"
 
 #define ATTACH_WAIT_US	   USEC_PER_SEC
+#define ROAM_WAIT_US	   (500 * USEC_PER_MS)
+#define ROAM_WAIT_MAX_US   (8 * USEC_PER_SEC)
 #define ATTACH_WAIT_MAX_US (10 * USEC_PER_SEC)
 /* Packets in flight on a connection that was left are accepted this long. */
 #define LEFT_ACCEPT_US (2 * USEC_PER_SEC)
@@ -64,7 +66,7 @@ void mover_sync_state(struct mover *m, struct candidate *c, usec_t now_us)
 		return;
 	if (c->silent || (!c->attached && c->proven_once))
 		s = CONN_STALE;
-	else if (c == m->active && m->activated)
+	else if ((c == m->active && m->activated) || c->casts)
 		s = CONN_ACTIVE;
 	else if (c->attached && c->proven)
 		s = CONN_READY;
@@ -204,9 +206,24 @@ static void candidate_roam(struct mover *m, struct candidate *c, usec_t now_us)
 		if (co->ifindex == c->care_of.ifindex || care_of_rank(m, c, co) < 3)
 			continue;
 		c->roam = false;
+		c->roam_wait_us = c->roam_wait_us
+				      ? rto_bound(c->roam_wait_us * 2ull, 0, ROAM_WAIT_MAX_US)
+				      : ROAM_WAIT_US;
+		c->roam_at_us = now_us + c->roam_wait_us;
 		candidate_place(m, c, co, now_us);
 		return;
 	}
+}
+
+/* Nothing was heard on one interface after the other: each is given longer, since an answer may
+ * take its time. */
+static usec_t candidate_roams(struct mover *m, struct candidate *c, usec_t now_us)
+{
+	if (!c->roam || c->proven || !c->has_care_of || c->attaching)
+		return USEC_NEVER;
+	if (c->roam_at_us <= now_us)
+		candidate_roam(m, c, now_us);
+	return c->roam && c->roam_at_us > now_us ? c->roam_at_us : USEC_NEVER;
 }
 
 /* One connection is enough for the addresses of a family in a network. */
@@ -314,6 +331,7 @@ int mover_add(struct mover *m, const struct mover_connection *cfg, usec_t now_us
 	c->cfg = *cfg;
 	c->conn = cfg->conn;
 	c->attach_retry_us = USEC_NEVER;
+	c->bid = ++m->last_bid ? m->last_bid : ++m->last_bid;
 	struct candidate **end = &m->candidates;
 	while (*end)
 		end = &(*end)->next;
@@ -443,6 +461,23 @@ void mover_set_by_data(struct mover *m, bool on)
 	m->use_again_us = 0;
 }
 
+void mover_set_ncast(struct mover *m, uint8_t ncast, usec_t now_us)
+{
+	if (m->cfg.ncast == ncast)
+		return;
+	m->cfg.ncast = ncast;
+	for (struct candidate *c = m->candidates; c; c = c->next)
+		c->refused_until_us = 0;
+	if (m->active && m->activated)
+		caster_activate(m);
+	chooser_choose(m, now_us);
+}
+
+uint8_t mover_ncast(const struct mover *m)
+{
+	return m->cfg.ncast;
+}
+
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us)
 {
 	struct candidate *c = mover_find(m, conn);
@@ -454,9 +489,7 @@ void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now
 
 static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us)
 {
-	usec_t next = USEC_NEVER;
-	if (c->roam && !c->proven && c->has_care_of && !c->attaching)
-		candidate_roam(m, c, now_us);
+	usec_t next = candidate_roams(m, c, now_us);
 	if (c->attach_retry_us <= now_us)
 		candidate_attach(m, c);
 	next = usec_min(next, c->attach_retry_us);
@@ -465,12 +498,14 @@ static usec_t tick_candidate(struct mover *m, struct candidate *c, usec_t now_us
 			next = usec_min(next, c->left_us + LEFT_ACCEPT_US);
 		} else {
 			c->left_us = 0;
-			if (c != m->active)
+			if (c != m->active && !c->casts)
 				conn_set_active(c->conn, false);
 		}
 	}
 	if (c->hold_until_us > now_us)
 		next = usec_min(next, c->hold_until_us);
+	if (c->refused_until_us > now_us)
+		next = usec_min(next, c->refused_until_us);
 	return usec_min(next, prober_tick(m, c, now_us));
 }
 
@@ -526,6 +561,11 @@ const char *mover_registered_by(const struct mover *m, const struct addr *home)
 struct conn *mover_active(const struct mover *m)
 {
 	return m->active ? m->active->conn : NULL;
+}
+
+uint8_t mover_active_set(const struct mover *m, struct conn *out[ACTIVE_MAX])
+{
+	return caster_set(m, out);
 }
 
 struct addr mover_home_agent(const struct mover *m, uint8_t family)

@@ -16,6 +16,7 @@
  *  - A request unanswered is sent again after the measured round trip and a margin, doubling;
  *    after two it says "hello" (the server may have restarted and lost our numbers); after a
  *    few more the connection is stale and the next one is tried.
+ *  - With n-casting, all others that work are active beside the best one.
  */
 #ifndef MOBILITY_MOVER_H
 #define MOBILITY_MOVER_H
@@ -27,9 +28,10 @@
 #include "mobility/moves.h"
 #include "sadb/conn.h"
 
-#define MOVER_HOMES_MAX	   4
-#define MOVER_CARE_OFS_MAX 32
-#define MOVER_KEY_MAX	   64
+#define MOVER_HOMES_MAX		   4
+#define MOVER_CARE_OFS_MAX	   32
+#define MOVER_KEY_MAX		   64
+#define MOVER_NCAST_INTERFACES_MAX 8
 
 /* An address the terminal can be reached at now. */
 struct care_of {
@@ -79,7 +81,15 @@ struct mover_config {
 	struct prefix home_prefix;
 	char home_interface[IF_NAMESIZE]; /* "": any */
 	struct addr home_gateway;
+	/* N-casting: MOVER_NCAST_*, and the interfaces it may use (none told: all). */
+	uint8_t ncast;
+	uint8_t ncast_interface_count;
+	char ncast_interfaces[MOVER_NCAST_INTERFACES_MAX][IF_NAMESIZE];
 };
+
+/* The home server sends to us on every active connection; we send on every one. */
+#define MOVER_NCAST_DOWN 1
+#define MOVER_NCAST_UP	 2
 
 struct mover_ops {
 	void *ctx;
@@ -161,6 +171,10 @@ int mover_pin(struct mover *m, struct conn *conn, usec_t now_us);
 /* The configured order changed. */
 void mover_prefer(struct mover *m, struct conn *conn, int preference, usec_t now_us);
 
+/* N-casting from now: MOVER_NCAST_*, or 0. */
+void mover_set_ncast(struct mover *m, uint8_t ncast, usec_t now_us);
+uint8_t mover_ncast(const struct mover *m);
+
 /* Other times from now (struct mover_config). */
 void mover_set_times(struct mover *m, uint32_t probe_idle_us, uint32_t probe_spare_us,
 		     uint32_t initial_rto_us);
@@ -181,5 +195,7 @@ struct addr mover_home_agent(const struct mover *m, uint8_t family);
 bool mover_works(const struct mover *m);
 /* The connection that is active; NULL: none. */
 struct conn *mover_active(const struct mover *m);
+/* All that are active, that one first; returns how many. */
+uint8_t mover_active_set(const struct mover *m, struct conn *out[ACTIVE_MAX]);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the mover.  mover.c: connections and care-of addresses.  chooser.c: which connection
- * is active, home and away, the timeline.  prober.c: whether a connection works.  registrant.c:
- * requests and replies.  registrant_data.c: registration by data.
+ * is active, home and away, the timeline.  caster.c: which others are active beside it.  prober.c:
+ * whether a connection works.  registrant.c: requests and replies.  registrant_data.c: registration
+ * by data.
  *
  * Every event ends in chooser_choose, the one place that decides.
  */
@@ -10,6 +11,8 @@
 #define MOBILITY_MOVER_STATE_H
 
 #include "mobility/mover.h"
+#include "wire/mip4.h"
+#include "wire/mip6.h"
 
 #define SENT_KEPT 4 /* a reply may answer any of the last ones */
 
@@ -27,7 +30,9 @@ struct candidate {
 	bool has_care_of;
 	struct care_of care_of;
 	bool attaching, attached;
-	bool roam; /* serves any interface and is silent on this one: try the next */
+	bool roam;	       /* serves any interface and is silent on this one: try the next */
+	uint32_t roam_wait_us; /* doubling until it is heard */
+	usec_t roam_at_us;     /* not before */
 	usec_t attached_us;
 	usec_t tried_us;	/* made active last */
 	usec_t attach_retry_us; /* attach failed: when to try again; USEC_NEVER */
@@ -50,6 +55,11 @@ struct candidate {
 	uint32_t hold_us;
 	usec_t hold_until_us;
 	usec_t left_us; /* its SA may still receive until shortly after; 0: no */
+	/* n-casting (caster.c) */
+	uint16_t bid;
+	bool casts, asked, past_limit;
+	usec_t refused_until_us;
+	uint32_t refused_wait_us; /* the last time; 0: it was taken */
 	struct candidate *next;
 };
 
@@ -121,6 +131,9 @@ struct mover {
 	uint32_t bump_us;
 	usec_t resync_since_us;
 	unsigned resync_count;
+	/* n-casting */
+	uint16_t last_bid;
+	bool asked_gone; /* one that the last request named was removed */
 	/* the open move */
 	struct move *move;   /* NULL: none */
 	struct move *failed; /* ended without a reply, and nothing was accepted since */
@@ -159,8 +172,30 @@ void chooser_deregistered(struct mover *m, bool accepted, usec_t now_us);
 bool chooser_has_other(const struct mover *m, const struct candidate *c);
 /* Deregistration went unanswered over `from`: the next one that may carry it. */
 struct candidate *chooser_next_via(struct mover *m, struct candidate *from, usec_t now_us);
+/* Connections beside the active one came or went. */
+void chooser_set_changed(struct mover *m, bool more, const char *from, const char *to,
+			 usec_t now_us);
 /* The open move's first packets; returns the next deadline. */
 usec_t chooser_tick_move(struct mover *m, usec_t now_us);
+
+/* caster.c */
+/* Who belongs to the set, as things are; true when that changed. */
+bool caster_follow(struct mover *m, usec_t now_us);
+/* The same, and what follows from a change: packets, a request. */
+void caster_choose(struct mover *m, usec_t now_us);
+uint8_t caster_set(const struct mover *m, struct conn *out[ACTIVE_MAX]);
+void caster_names(const struct mover *m, char *out, size_t room);
+/* Packets go out on the active one, or on all. */
+void caster_activate(struct mover *m);
+void caster_forget(struct mover *m, struct candidate *c, usec_t now_us);
+/* A request begins over via: whom it names.  Or nothing but via is bound any more. */
+void caster_ask(struct mover *m, const struct candidate *via, bool deregister);
+void caster_unask(struct mover *m);
+void caster_fill4(const struct mover *m, const struct registration *r, struct mip4_request *q);
+void caster_fill6(const struct mover *m, const struct registration *r, struct mip6_update *u);
+/* True: what the request named is not understood there, and it may be sent again without. */
+bool caster_reply4(struct mover *m, const struct mip4_reply *reply, usec_t now_us);
+void caster_reply6(struct mover *m, const struct mip6_ack *ack, usec_t now_us);
 
 /* prober.c */
 void prober_attached(struct mover *m, struct candidate *c, usec_t now_us);

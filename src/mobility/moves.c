@@ -26,6 +26,10 @@ const char *move_kind_text(enum move_kind k)
 		return "home";
 	case MOVE_LEAVE_HOME:
 		return "leave-home";
+	case MOVE_ADD:
+		return "add";
+	case MOVE_REMOVE:
+		return "remove";
 	}
 	return "?";
 }

@@ -20,7 +20,9 @@ enum move_kind {
 	MOVE_MAKE_BEFORE_BREAK,
 	MOVE_BREAK_BEFORE_MAKE,
 	MOVE_HOME,
-	MOVE_LEAVE_HOME
+	MOVE_LEAVE_HOME,
+	MOVE_ADD,    /* n-casting: one more connection beside those that stay */
+	MOVE_REMOVE, /* one less */
 };
 const char *move_kind_text(enum move_kind k);
 

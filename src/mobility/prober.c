@@ -96,6 +96,8 @@ void prober_heard(struct mover *m, struct candidate *c, usec_t now_us)
 	}
 	c->proven = c->proven_once = true;
 	c->roam = false;
+	c->roam_wait_us = 0;
+	c->roam_at_us = 0;
 	mover_sync_state(m, c, now_us);
 }
 
@@ -163,7 +165,7 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 {
 	if (!c->attached)
 		return USEC_NEVER;
-	bool active = c == m->active && m->place == MOVER_AWAY;
+	bool active = (c == m->active || c->casts) && m->place == MOVER_AWAY;
 	if (registrant_is_cold(m, c))
 		return USEC_NEVER;
 	if (c->probing) {
@@ -179,7 +181,7 @@ usec_t prober_tick(struct mover *m, struct candidate *c, usec_t now_us)
 		return c->probe_next_us;
 	}
 	/* Its request is out: the reply will tell. */
-	if (active && !c->proven && !c->silent && registrant_pending(m))
+	if (c == m->active && active && !c->proven && !c->silent && registrant_pending(m))
 		return USEC_NEVER;
 	bool came_in = c->silent && conn_heard_us(c->conn) > c->probe_heard_us;
 	if (now_us >= c->probe_next_us || came_in ||

@@ -183,6 +183,7 @@ static void send4(struct mover *m, struct registration *r, bool hello, usec_t no
 	else if (r->via->care_of.addr.family == 4)
 		memcpy(q.care_of, r->via->care_of.addr.b, sizeof(q.care_of));
 	/* An ordinary move needs no more than RFC 5944's own fields. */
+	caster_fill4(m, r, &q);
 	q.ext.has_epoch = hello;
 	q.ext.epoch = q.ext.has_epoch ? m->ops.epoch_heard(m->ops.ctx, conn) : 0;
 	q.ext.has_auth = true;
@@ -217,6 +218,7 @@ static void send6(struct mover *m, struct registration *r, bool hello, usec_t no
 	    .has_epoch = hello,
 	};
 	q.epoch = q.has_epoch ? m->ops.epoch_heard(m->ops.ctx, conn) : 0;
+	caster_fill6(m, r, &q);
 	uint8_t msg[MIP6_MESSAGE_MAX];
 	size_t len = mip6_write_update(msg, sizeof(msg), &r->home, &m->cfg.home_agent6, &q);
 	if (!len)
@@ -292,6 +294,7 @@ void registrant_start(struct mover *m, struct candidate *c, bool deregister, boo
 		      usec_t now_us)
 {
 	use_stop(m);
+	caster_ask(m, c, deregister);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
 		prepare(m, &m->regs[i], c, deregister, doubt, now_us);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++)
@@ -448,8 +451,10 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 	r->next_us =
 	    infinite || r->deregister ? USEC_NEVER : now_us + refresh_wait_us(m, granted_s);
 	r->refresh_us = r->next_us;
+	/* Not past the refresh: an answer that was held back makes the round trip look long. */
 	if (hello_open(r))
-		r->next_us = now_us + conn_rto_us(c->conn, m->cfg.initial_rto_us);
+		r->next_us =
+		    usec_min(r->refresh_us, now_us + conn_rto_us(c->conn, m->cfg.initial_rto_us));
 	log_info(m->log, "mover: %s home=%s connection=%s lifetime_s=%u code=%u",
 		 r->deregister ? "deregistered" : "registered", home, c->conn->name, granted_s,
 		 code);
@@ -469,6 +474,7 @@ static void accepted(struct mover *m, struct registration *r, struct candidate *
 
 void registrant_set_up(struct mover *m, struct candidate *c, uint16_t granted_s, usec_t now_us)
 {
+	caster_unask(m);
 	for (uint8_t i = 0; i < m->cfg.home_count; i++) {
 		struct registration *r = &m->regs[i];
 		prepare(m, r, c, false, false, now_us);
@@ -633,6 +639,7 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 		return;
 	answered(m, r, c, reply.code, sent_us, len + IP_UDP_LEN, now_us);
 	bool ok = reply.code == MIP4_ACCEPTED || reply.code == MIP4_ACCEPTED_NO_SIMULTANEOUS;
+	bool plainer = caster_reply4(m, &reply, now_us);
 	/* Also when an earlier transmission was accepted before: its epoch is the last. */
 	if (ok && hello)
 		epoch_begin(m, c, number, now_us);
@@ -647,6 +654,8 @@ void mover_reply4(struct mover *m, struct conn *conn, const uint8_t *msg, size_t
 		/* The low half is ours: half a second is the best guess. */
 		resync(m, mip4_wall_us((reply.identification & ~(uint64_t)UINT32_MAX) | 1u << 31),
 		       now_us);
+		again(m, r, hello, now_us);
+	} else if (plainer) {
 		again(m, r, hello, now_us);
 	} else {
 		denied(m, r, c, reply.code, mip4_code_text(reply.code), now_us);
@@ -699,6 +708,7 @@ void mover_reply6(struct mover *m, struct conn *conn, const struct addr *src,
 		return;
 	answered(m, r, c, ack.status, sent_us, len + IP6_LEN, now_us);
 	bool ok = ack.status < MIP6_UNSPECIFIED;
+	caster_reply6(m, &ack, now_us);
 	if (ok && hello)
 		epoch_begin(m, c, number, now_us);
 	if (!r->pending) {

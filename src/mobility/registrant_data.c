@@ -24,8 +24,9 @@
 static bool is_possible(const struct mover *m, const struct candidate *c, usec_t now_us)
 {
 	const struct conn *conn = c->conn;
-	return m->cfg.by_data && m->ops.send_use && now_us >= m->use_again_us && conn->out &&
-	       conn->peer && conn->out->space == &conn->peer->space && !registrant_is_cold(m, c);
+	return m->cfg.by_data && !m->cfg.ncast && m->ops.send_use && now_us >= m->use_again_us &&
+	       conn->out && conn->peer && conn->out->space == &conn->peer->space &&
+	       !registrant_is_cold(m, c);
 }
 
 static void use_count(struct mover *m)
@@ -53,6 +54,12 @@ static void use_send(struct mover *m, usec_t now_us)
 	m->ops.send_use(m->ops.ctx, u->via->conn, id);
 }
 
+/* An answer that was held back makes the round trip look long. */
+static uint32_t use_rto_us(const struct mover *m, const struct candidate *c)
+{
+	return rto_bound(conn_rto_us(c->conn, m->cfg.initial_rto_us), 1, RTO_MOST_US);
+}
+
 void registrant_begin(struct mover *m, struct candidate *c, bool doubt, usec_t now_us)
 {
 	if (!is_possible(m, c, now_us) || (doubt && registrant_has_epochs(c))) {
@@ -66,7 +73,7 @@ void registrant_begin(struct mover *m, struct candidate *c, bool doubt, usec_t n
 		m->regs[i].deregister = false;
 	}
 	m->use = (struct use){.via = c, .started_us = now_us};
-	m->use.rto_us = conn_rto_us(c->conn, m->cfg.initial_rto_us);
+	m->use.rto_us = use_rto_us(m, c);
 	use_send(m, now_us);
 }
 
@@ -91,7 +98,7 @@ uint8_t use_unanswered(const struct mover *m)
 
 void use_hurry(struct mover *m, struct candidate *c, usec_t now_us)
 {
-	uint32_t rto = conn_rto_us(c->conn, m->cfg.initial_rto_us);
+	uint32_t rto = use_rto_us(m, c);
 	if (m->use.via != c || m->use.next_us < now_us + rto)
 		return;
 	m->use.rto_us = rto;

@@ -40,7 +40,8 @@ struct registrar_terminal {
 	uint8_t connections_max; /* active at once; 1: no simultaneous bindings */
 	uint32_t mn_ha_spi;	 /* >= 256 */
 	uint16_t lifetime_max_s;
-	uint16_t size; /* in memory */
+	uint16_t size;	      /* in memory */
+	uint64_t ncast_class; /* DSCPs that go out on all active connections; 0: all */
 	uint8_t mn_ha_key_len, mn_ha_key_room;
 	uint8_t may;	  /* BINDING_MAY; BINDING_MAY_DEFAULT unless set */
 	uint16_t drain_s; /* a connection that leaves a binding is still accepted so long */

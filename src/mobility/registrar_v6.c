@@ -5,10 +5,15 @@
  * A Binding Update is authenticated by the SA it came in (RFC 6275 5.1) and ordered by its
  * sequence number (9.5.1).  One that came as a hello has neither a place in the replay window
  * nor an identification, so the hello itself must be fresh: its epoch is the terminal's clock
- * in seconds, later than that of the last one and near ours.  The denial says what would be
- * fresh: status 128 with a result of code 133 whose SPI field is our clock in seconds, or the
- * first epoch after the last one if that is later.  An acknowledgement that is a hello names
- * the hello it answers.
+ * in seconds, later than that of the last one, than the last Update, and near ours.  The denial
+ * says what would be fresh: status 128 with a result of code 133 whose SPI field is our clock in
+ * seconds, or the first epoch after the last one if that is later.  An acknowledgement that is a
+ * hello names the hello it answers.
+ *
+ * Binding identifiers (RFC 5648) are names that the terminal gives its connections.  Our own option
+ * says which connections they stand for; without it, one that is not known yet stands for the
+ * connection the Update came on.  Where one connection is all that is allowed they are not looked
+ * at, as a home agent does that knows nothing of them.
  */
 #include <string.h>
 #include "mobility/binding.h"
@@ -25,18 +30,22 @@ struct request6 {
 	char home_text[ADDR_TEXT_MAX];
 };
 
+static uint32_t clock_s(const struct request6 *q)
+{
+	return (uint32_t)(q->a->wall_us / USEC_PER_SEC);
+}
+
 static bool hello_is_fresh(const struct request6 *q)
 {
 	uint32_t epoch = (uint32_t)(q->a->number >> 32);
-	int64_t ours = (int64_t)(uint32_t)(q->a->wall_us / USEC_PER_SEC);
-	int64_t apart = (int64_t)epoch - ours;
+	int64_t apart = (int64_t)epoch - clock_s(q);
 	return epoch > q->t->last_hello6 && apart <= HELLO_TOLERANCE_S &&
 	       apart >= -HELLO_TOLERANCE_S;
 }
 
 static uint32_t hello_wanted(const struct request6 *q)
 {
-	uint32_t ours = (uint32_t)(q->a->wall_us / USEC_PER_SEC);
+	uint32_t ours = clock_s(q);
 	return ours > q->t->last_hello6 ? ours : q->t->last_hello6 + 1;
 }
 
@@ -74,13 +83,104 @@ static size_t ack_send(struct registrar *r, const struct request6 *q, struct mip
 	return len + IP6_LEN;
 }
 
-static void ack_results(struct mip6_ack *ack, const struct binding_plan *plan)
+/* Of those that our own option named. */
+static void ack_results(struct mip6_ack *ack, const struct request6 *q,
+			const struct binding_plan *plan)
 {
+	if (!q->m.has_connections)
+		return;
 	for (uint8_t i = 0; i < plan->result_count; i++) {
 		ack->results[i].spi = plan->results[i].spi;
 		ack->results[i].code = plan->results[i].code;
 	}
 	ack->result_count = plan->result_count;
+}
+
+/* The one that the terminal calls so; NULL: none in the binding. */
+static struct conn *bid_find(const struct binding *b, uint16_t bid)
+{
+	for (uint8_t i = 0; i < b->count; i++)
+		if (b->conns[i]->bid == bid)
+			return b->conns[i];
+	return NULL;
+}
+
+static bool bids_count(const struct request6 *q)
+{
+	return q->m.bid_count && binding_room(q->t) > 1;
+}
+
+/* What the identifiers ask for.  Status 0, or why not (RFC 5648 6.2). */
+static uint8_t bids_read(const struct request6 *q, const struct binding *b, struct binding_ask *ask)
+{
+	const struct mip6_update *m = &q->m;
+	ask->simultaneous = m->bid_count > 0;
+	if (m->has_connections)
+		return !m->bid_count || m->bid_count == m->spi_count ? MIP6_ACCEPTED
+								     : MIP6_BID_MALFORMED;
+	if (!bids_count(q))
+		return MIP6_ACCEPTED;
+	bool overwrite = m->flags & MIP6_O;
+	if (!overwrite && bid_find(b, 0))
+		return MIP6_BINDING_WITHOUT_BID;
+	bool here = false;
+	ask->has_connections = true;
+	ask->everything = false;
+	ask->op = overwrite ? MIP4_OP_REPLACE : MIP4_OP_ADD;
+	ask->spi_count = m->bid_count;
+	for (uint8_t i = 0; i < m->bid_count; i++) {
+		const struct conn *c = bid_find(b, m->bids[i].bid);
+		if (!c && !here && !ask->deregister) {
+			here = true;
+			c = q->a->conn;
+		}
+		ask->spis[i] = c ? c->in->spi : 0; /* which no connection has */
+	}
+	return MIP6_ACCEPTED;
+}
+
+static void bids_keep(const struct registrar *r, const struct request6 *q,
+		      const struct binding_ask *ask, const struct binding_plan *plan)
+{
+	if (ask->deregister)
+		return;
+	if (!bids_count(q)) {
+		for (uint8_t i = 0; i < plan->count; i++)
+			plan->conns[i]->bid = 0;
+		return;
+	}
+	for (uint8_t i = 0; i < q->m.bid_count && i < plan->result_count; i++) {
+		struct conn *c = conn_find_spi(r->table, plan->results[i].spi);
+		struct conn *before = bid_find(ask->binding, q->m.bids[i].bid);
+		if (plan->results[i].code != MIP4_ACCEPTED || !c)
+			continue;
+		if (before)
+			before->bid = 0;
+		c->bid = q->m.bids[i].bid;
+	}
+}
+
+static uint8_t bid_status(uint8_t code, bool remove)
+{
+	if (code == MIP4_ACCEPTED)
+		return MIP6_ACCEPTED;
+	if (code == MIP4_TOO_MANY_BINDINGS)
+		return MIP6_NO_RESOURCES;
+	return remove ? MIP6_BID_UNKNOWN : MIP6_PROHIBITED;
+}
+
+static void ack_bids(struct mip6_ack *ack, const struct request6 *q,
+		     const struct binding_plan *plan, bool remove)
+{
+	if (!bids_count(q))
+		return;
+	for (uint8_t i = 0; i < q->m.bid_count && i < plan->result_count; i++) {
+		ack->bids[i].bid = q->m.bids[i].bid;
+		ack->bids[i].status = bid_status(plan->results[i].code, remove);
+		if (ack->bids[i].status && ack->status == MIP6_ACCEPTED)
+			ack->status = MIP6_BIDS_INCOMPLETE;
+		ack->bid_count = (uint8_t)(i + 1);
+	}
 }
 
 static void deny(struct registrar *r, const struct request6 *q, struct mip6_ack *ack)
@@ -138,8 +238,11 @@ static void registrar_commit6(struct registrar *r, const struct request6 *q,
 	struct binding *b = ask->binding;
 	b->sequence = q->m.sequence;
 	b->has_sequence = true;
-	if (a->hello)
-		q->t->last_hello6 = (uint32_t)(a->number >> 32);
+	/* What it said before this must not come later, a hello that somebody kept back neither. */
+	uint32_t said = a->hello ? (uint32_t)(a->number >> 32) : clock_s(q);
+	if (said > q->t->last_hello6)
+		q->t->last_hello6 = said;
+	bids_keep(r, q, ask, plan);
 	bool changed = binding_assign(r, b, plan->conns, plan->count, BINDING_BY_REQUEST,
 				      ask->lifetime_s, a->now_us, a->wall_us);
 	r->counters.accepted++;
@@ -157,7 +260,8 @@ static void registrar_commit6(struct registrar *r, const struct request6 *q,
 	size_t octets = q->len + IP6_LEN;
 	if (q->m.flags & MIP6_A) {
 		struct mip6_ack ack = {.sequence = q->m.sequence, .lifetime_4s = units};
-		ack_results(&ack, plan);
+		ack_results(&ack, q, plan);
+		ack_bids(&ack, q, plan, ask->deregister);
 		octets += ack_send(r, q, &ack);
 	}
 	binding_note_reply(r, changed, a->now_us, octets, MIP6_ACCEPTED);
@@ -202,10 +306,16 @@ void registrar_request6(struct registrar *r, const struct registrar_arrival *a, 
 	ask_from(&q, b, units, &ask);
 	if (binding_overtook(r, b, a))
 		return;
+	denial.status = bids_read(&q, b, &ask);
+	if (denial.status) {
+		deny(r, &q, &denial);
+		return;
+	}
 	binding_plan(r, &ask, &plan);
 	if (plan.code >= MIP4_UNSPECIFIED) {
 		denial.status = status_of(plan.code);
-		ack_results(&denial, &plan);
+		ack_results(&denial, &q, &plan);
+		ack_bids(&denial, &q, &plan, ask.deregister);
 		deny(r, &q, &denial);
 		return;
 	}

@@ -66,6 +66,7 @@ struct conn {
 	bool behind_nat;   /* learned: the care-of address is not the one configured */
 	uint8_t draining;  /* pairs */
 	bool place_proven; /* home server: something sent to its care-of address was answered */
+	uint16_t bid;	   /* server: binding identifier (RFC 5648) its terminal gave it; 0 none */
 	enum conn_state state;
 	struct sa *in;		     /* of the latest pair */
 	struct sa *out;		     /* of the pair in use */

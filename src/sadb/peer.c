@@ -46,15 +46,30 @@ void peer_free_later(struct peer *peer)
 		call_rcu(&peer->rcu, peer_free_rcu);
 }
 
+static size_t active_len(uint8_t count, bool by_class)
+{
+	return sizeof(struct active) + count * sizeof(struct sa *) +
+	       (by_class ? sizeof(uint64_t) : 0);
+}
+
 struct active *active_new(uint8_t count)
 {
-	struct active *a = lines_alloc(sizeof(*a) + count * sizeof(a->sa[0]));
+	struct active *a = lines_alloc(active_len(count, false));
 	a->count = count;
+	return a;
+}
+
+struct active *active_new_by_class(uint8_t count, uint64_t dscps)
+{
+	struct active *a = lines_alloc(active_len(count, true));
+	a->count = count;
+	a->by_class = true;
+	memcpy(&a->sa[count], &dscps, sizeof(dscps));
 	return a;
 }
 
 void active_free(struct active *a)
 {
 	if (a)
-		lines_free(a, sizeof(*a) + a->count * sizeof(a->sa[0]));
+		lines_free(a, active_len(a->count, a->by_class));
 }

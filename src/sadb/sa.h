@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <urcu-qsbr.h> /* QSBR behind the short names: call_rcu, rcu_read_lock */
 #include "base/addr.h"
 #include "base/clock.h"
@@ -242,17 +243,31 @@ struct path *sa_path_copy(const struct sa *sa);
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);
 
 /* The active connections of a binding, as the packet path sees them: immutable, replaced as a
- * whole.  Each packet goes out on every one (n-casting).  It is the forwarding table's entry at the
- * same time, so that a packet has one line less to wait for. */
+ * whole.  Each packet goes out on every one (n-casting); with by_class those of some classes only,
+ * and others on the first that can carry them.  It is the forwarding table's entry at the same
+ * time, so that a packet has one line less to wait for. */
 #define ACTIVE_MAX 8
 struct active {
 	struct prefix prefix; /* the table's own (forward/fib.h) */
 	uint8_t count;
+	bool by_class;
 	struct rcu_head rcu;
-	struct sa *sa[]; /* outbound, borrowed */
+	/* outbound, borrowed; behind them, with by_class, the set of DSCPs in 64 bits */
+	struct sa *sa[];
 };
 /* With room for so many. */
 struct active *active_new(uint8_t count) __attribute__((returns_nonnull));
+/* N-casts only packets whose DSCP is in the set: bit 46 is EF. */
+struct active *active_new_by_class(uint8_t count, uint64_t dscps) __attribute__((returns_nonnull));
+/* A packet with this TOS or traffic class goes out on all of them. */
+static inline bool active_casts(const struct active *a, uint8_t tos)
+{
+	uint64_t dscps;
+	if (__builtin_expect(!a->by_class, 1))
+		return true;
+	memcpy(&dscps, &a->sa[a->count], sizeof(dscps));
+	return dscps >> (tos >> 2) & 1;
+}
 void active_free(struct active *a); /* never published, or after a grace period; NULL allowed */
 
 #endif

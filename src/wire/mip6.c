@@ -9,7 +9,10 @@
  * Header len counts units of 8 bytes less the first.  Options are {type, length, data} but for
  * Pad1, a lone zero.  The alternate care-of address (3) begins at 8n+6.  An IPv4 care-of
  * address goes as RFC 5555's option 32.  Ours are vendor options (RFC 5094) with the vendor
- * types of wire/mip4.h as subtypes.
+ * types of wire/mip4.h as subtypes.  A binding identifier (35, RFC 5648 4.1) has no care-of
+ * address, an IPv4 one or an IPv6 one behind it:
+ *
+ *   | 35 | length 4, 8 or 20 | BID 16 | status 8 | H and priority 8 | care-of address |
  *
  * Pure functions over the caller's memory; any thread.
  */
@@ -29,11 +32,13 @@
 #define OPT_CARE_OF	3
 #define OPT_VENDOR	19
 #define OPT_CARE_OF_IP4 32
+#define OPT_BID		35
 
 #define OPT_VENDOR_HEAD 5 /* vendor and subtype */
 #define OPT_RESULT_LEN	5
+#define OPT_BID_LEN	4
 
-#define UPDATE_FLAGS (MIP6_A | MIP6_H | MIP6_L | MIP6_K)
+#define UPDATE_FLAGS (MIP6_A | MIP6_H | MIP6_L | MIP6_K | MIP6_O)
 #define ACK_K	     0x80
 
 const char *mip6_status_text(uint8_t status)
@@ -50,6 +55,11 @@ const char *mip6_status_text(uint8_t status)
 	    {MIP6_NOT_HOME_SUBNET, "not home subnet"},
 	    {MIP6_NOT_HOME_AGENT, "not home agent for this mobile node"},
 	    {MIP6_SEQUENCE_OUT_OF_WINDOW, "sequence number out of window"},
+	    {MIP6_BIDS_INCOMPLETE, "accepted, not all bindings"},
+	    {MIP6_BID_MALFORMED, "malformed binding identifier"},
+	    {MIP6_BINDING_WITHOUT_BID, "a binding without identifier exists"},
+	    {MIP6_BIDS_PROHIBITED, "simultaneous bindings prohibited"},
+	    {MIP6_BID_UNKNOWN, "unknown binding identifier"},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -84,6 +94,8 @@ static bool mh_open(const uint8_t *p, size_t len, const struct addr *src, const 
 struct mh_options {
 	struct mip6_update update;
 	struct mip6_ack ack;
+	uint8_t bid_count;
+	struct mip6_bid bids[MIP4_SPIS_MAX];
 };
 
 static bool read_connections(struct reader *r, struct mip6_update *m)
@@ -155,6 +167,30 @@ static bool read_care_of(struct reader *r, uint8_t type, struct mip6_update *m)
 	return true;
 }
 
+/* Each identifier once, and none of them 0, which is reserved. */
+static bool read_bid(struct reader *r, struct mh_options *out)
+{
+	if (out->bid_count == MIP4_SPIS_MAX)
+		return false;
+	struct mip6_bid *b = &out->bids[out->bid_count];
+	b->bid = reader_u16(r);
+	b->status = reader_u8(r);
+	reader_skip(r, 1);
+	size_t left = reader_left(r);
+	if (left) {
+		uint8_t family = left == 16 ? 6 : 4;
+		const uint8_t *care_of = reader_bytes(r, family == 6 ? 16 : 4);
+		if (!reader_done(r))
+			return false;
+		b->care_of = addr_from_bytes(family, care_of);
+	}
+	for (uint8_t i = 0; i < out->bid_count; i++)
+		if (out->bids[i].bid == b->bid)
+			return false;
+	out->bid_count++;
+	return reader_done(r) && b->bid != 0;
+}
+
 /* Unknown options are skipped, whatever their length (RFC 6275 6.2.1). */
 static bool read_options(struct reader *r, struct mh_options *out)
 {
@@ -167,6 +203,8 @@ static bool read_options(struct reader *r, struct mh_options *out)
 		if (r->failed)
 			return false;
 		if (type == OPT_VENDOR && !read_vendor(&option, out))
+			return false;
+		if (type == OPT_BID && !read_bid(&option, out))
 			return false;
 		if ((type == OPT_CARE_OF || type == OPT_CARE_OF_IP4) &&
 		    !read_care_of(&option, type, &out->update))
@@ -189,6 +227,8 @@ bool mip6_read_update(const uint8_t *p, size_t len, const struct addr *src, cons
 	if (r.failed || !read_options(&r, &all))
 		return false;
 	*out = all.update;
+	out->bid_count = all.bid_count;
+	memcpy(out->bids, all.bids, sizeof(out->bids));
 	return true;
 }
 
@@ -207,6 +247,8 @@ bool mip6_read_ack(const uint8_t *p, size_t len, const struct addr *src, const s
 	if (r.failed || !read_options(&r, &all))
 		return false;
 	*out = all.ack;
+	out->bid_count = all.bid_count;
+	memcpy(out->bids, all.bids, sizeof(out->bids));
 	return true;
 }
 
@@ -265,6 +307,22 @@ static void write_care_of(struct writer *w, const struct addr *care_of)
 	}
 }
 
+/* At 8n+2, so that the address stands at 8n. */
+static void write_bids(struct writer *w, const struct mip6_bid *bids, uint8_t count)
+{
+	for (uint8_t i = 0; i < count; i++) {
+		const struct mip6_bid *b = &bids[i];
+		size_t len = b->care_of.family ? addr_len(&b->care_of) : 0;
+		write_padding(w, 2);
+		writer_u8(w, OPT_BID);
+		writer_u8(w, (uint8_t)(OPT_BID_LEN + len));
+		writer_u16(w, b->bid);
+		writer_u8(w, b->status);
+		writer_u8(w, 0);
+		writer_bytes(w, b->care_of.b, len);
+	}
+}
+
 static void write_vendor(struct writer *w, enum mip4_vendor_type type, size_t len)
 {
 	writer_u8(w, OPT_VENDOR);
@@ -278,7 +336,7 @@ size_t mip6_write_update(uint8_t *p, size_t room, const struct addr *src, const 
 {
 	struct writer w = writer_of(p, room);
 
-	if (m->spi_count > MIP4_SPIS_MAX)
+	if (m->spi_count > MIP4_SPIS_MAX || m->bid_count > MIP4_SPIS_MAX)
 		return 0;
 	mh_begin(&w, MH_TYPE_UPDATE);
 	writer_u16(&w, m->sequence);
@@ -286,6 +344,7 @@ size_t mip6_write_update(uint8_t *p, size_t room, const struct addr *src, const 
 	writer_u16(&w, m->lifetime_4s);
 	if (m->has_care_of)
 		write_care_of(&w, &m->care_of);
+	write_bids(&w, m->bids, m->bid_count);
 	if (m->has_epoch) {
 		write_vendor(&w, MIP4_VENDOR_EPOCH, 4);
 		writer_u32(&w, m->epoch);
@@ -304,13 +363,14 @@ size_t mip6_write_ack(uint8_t *p, size_t room, const struct addr *src, const str
 {
 	struct writer w = writer_of(p, room);
 
-	if (m->result_count > MIP4_SPIS_MAX)
+	if (m->result_count > MIP4_SPIS_MAX || m->bid_count > MIP4_SPIS_MAX)
 		return 0;
 	mh_begin(&w, MH_TYPE_ACK);
 	writer_u8(&w, m->status);
 	writer_u8(&w, m->key_mgmt ? ACK_K : 0);
 	writer_u16(&w, m->sequence);
 	writer_u16(&w, m->lifetime_4s);
+	write_bids(&w, m->bids, m->bid_count);
 	if (m->result_count) {
 		write_vendor(&w, MIP4_VENDOR_RESULTS, OPT_RESULT_LEN * (size_t)m->result_count);
 		for (size_t i = 0; i < m->result_count; i++) {

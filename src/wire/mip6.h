@@ -2,7 +2,8 @@
 /*
  * Mobile IPv6 Binding Update and Acknowledgement (RFC 6275 6.1.7, 6.1.8) as Mobility Header
  * messages (next header 135) between the home address and the home agent, inside the
- * connection they register.  Vendor-specific option 19 (RFC 5094) carries our fields.
+ * connection they register.  Vendor-specific option 19 (RFC 5094) carries our fields, option 35 the
+ * binding identifiers (BIDs) of simultaneous bindings (RFC 5648).
  */
 #ifndef WIRE_MIP6_H
 #define WIRE_MIP6_H
@@ -15,10 +16,19 @@
 
 #define MIP6_MESSAGE_MAX 512
 
-enum mip6_flags { MIP6_A = 0x8000, MIP6_H = 0x4000, MIP6_L = 0x2000, MIP6_K = 0x1000 };
+enum mip6_flags {
+	MIP6_A = 0x8000,
+	MIP6_H = 0x4000,
+	MIP6_L = 0x2000,
+	MIP6_K = 0x1000,
+	/* Overwrite: these bindings in place of all (RFC 5648).  IANA's registry has no bit for it;
+	 * RFC 6602 has this one in proxy registrations, which ours are not. */
+	MIP6_O = 0x0040,
+};
 
 enum mip6_status {
 	MIP6_ACCEPTED = 0,
+	MIP6_BIDS_INCOMPLETE = 4, /* the BIDs say which failed (RFC 5648 4.2) */
 	MIP6_UNSPECIFIED = 128,
 	MIP6_PROHIBITED = 129,
 	MIP6_NO_RESOURCES = 130,
@@ -26,8 +36,19 @@ enum mip6_status {
 	MIP6_NOT_HOME_SUBNET = 132,
 	MIP6_NOT_HOME_AGENT = 133,
 	MIP6_SEQUENCE_OUT_OF_WINDOW = 135,
+	MIP6_BID_MALFORMED = 164,
+	MIP6_BINDING_WITHOUT_BID = 165,
+	MIP6_BIDS_PROHIBITED = 166,
+	MIP6_BID_UNKNOWN = 167,
 };
 const char *mip6_status_text(uint8_t status);
+
+/* Binding identifier option (RFC 5648 4.1). */
+struct mip6_bid {
+	uint16_t bid; /* not 0 */
+	uint8_t status;
+	struct addr care_of; /* for information; family 0: none */
+};
 
 struct mip6_update {
 	uint16_t sequence;
@@ -41,6 +62,8 @@ struct mip6_update {
 	uint8_t op;
 	uint8_t spi_count;
 	uint32_t spis[MIP4_SPIS_MAX];
+	uint8_t bid_count;
+	struct mip6_bid bids[MIP4_SPIS_MAX];
 };
 
 struct mip6_ack {
@@ -53,6 +76,8 @@ struct mip6_ack {
 		uint32_t spi;
 		uint8_t code;
 	} results[MIP4_SPIS_MAX];
+	uint8_t bid_count;
+	struct mip6_bid bids[MIP4_SPIS_MAX];
 };
 
 /* A whole Mobility Header message; src and dst are for the checksum (pseudo-header, RFC 6275

@@ -103,7 +103,9 @@ class Relay:
     def __init__(self, world: World, namespace: str, delay_ms: float):
         self.path = world.dir / f"relay-{namespace}"
         self.mine = str(world.dir / f"relay-{namespace}.client")
+        seed = len(world.relays) + 1  # each loses others
         self.process = world.spawn(namespace, [world.tool("relay"), "--a", "a", "--b", "b", "--delay", str(delay_ms),
+                                               "--seed", str(seed),
                                                "--control", str(self.path)])
         self.lock = threading.Lock()
         wait_for(self.path.exists, 5, f"the relay in {namespace} starts")

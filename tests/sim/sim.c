@@ -263,6 +263,37 @@ static void check_home(struct sim *s)
 			sim_fail(s, "at home and bound to %s", b->conns[0]->name);
 }
 
+/* How many the terminal has beside the best one, by what works and what is allowed. */
+static void check_set(struct sim *s, const struct binding *b)
+{
+	struct conn *set[ACTIVE_MAX];
+	uint8_t count = mover_active_set(s->t.mover, set), working = 0;
+	for (int i = 0; i < LINKS; i++) {
+		int link = s->t.links[i];
+		if (link >= 0 && link_carries(s, link) && s->t.conns[i])
+			working++;
+	}
+	uint8_t down = s->ncast & MOVER_NCAST_DOWN ? count : 1;
+	/* One was added or taken out just now: the request is out. */
+	if (s->now_us < s->t.set_us + USEC_PER_SEC)
+		return;
+	if (b->count != down)
+		sim_fail(s, "terminal has %u active, server %u (family %u)", down, b->count,
+			 b->home.family);
+	if (s->t.set_count != (s->ncast & MOVER_NCAST_UP ? count : 1))
+		sim_fail(s, "%u are active, packets go out on %d", count, s->t.set_count);
+	uint8_t most = !s->ncast ? 1
+		       : s->ncast & MOVER_NCAST_DOWN && s->connections_max < working
+			   ? s->connections_max
+			   : working;
+	if (count > most)
+		sim_fail(s, "%u are active of %u that may be", count, most);
+	for (uint8_t i = 0; i < b->count && i < count; i++)
+		if (strcmp(b->conns[i]->name, set[i]->name) != 0)
+			sim_fail(s, "the server has %s where the terminal has %s",
+				 b->conns[i]->name, set[i]->name);
+}
+
 static void check_away(struct sim *s)
 {
 	const struct terminal *t = &s->t;
@@ -275,7 +306,8 @@ static void check_away(struct sim *s)
 		return;
 	}
 	for (const struct binding *b = registrar_first(s->s.registrar); b; b = b->next) {
-		if (b->count != 1 || b->conns[0] != s->s.conns[t->active])
+		check_set(s, b);
+		if (!b->count || b->conns[0] != s->s.conns[t->active])
 			sim_fail(s, "terminal has c%d active, server %s (family %u)", t->active,
 				 b->count ? b->conns[0]->name : "nothing", b->home.family);
 		if (!mover_registered(t->mover, &b->home, NULL, NULL))
@@ -358,6 +390,11 @@ static void seed_setup(struct sim *s)
 		l->loss_permille = sim_chance(s, 500) ? 0 : sim_below(s, 200);
 		l->dup_permille = sim_chance(s, 500) ? 0 : sim_below(s, 200);
 	}
+	s->ncast = sim_chance(s, 500) ? 0 : (uint8_t)sim_below(s, 4);
+	/* Copies on what is not active would say that it is used. */
+	if (s->ncast & MOVER_NCAST_UP)
+		s->s.may &= (uint8_t)~BINDING_MAY(BINDING_BY_DATA);
+	s->connections_max = (uint8_t)(1 + sim_below(s, LINKS));
 	s->changes_left = 1 + sim_below(s, 8);
 	server_start(s);
 	terminal_start(s);
@@ -370,7 +407,7 @@ static void seed_setup(struct sim *s)
 }
 
 /* 0: what must hold held. */
-static int run(uint64_t seed, bool verbose, uint64_t *packets)
+static int run(uint64_t seed, bool verbose, uint64_t *packets, uint64_t *copies)
 {
 	struct sim *s = mem_zalloc(sizeof(*s));
 	s->seed = s->rng = seed;
@@ -397,6 +434,7 @@ static int run(uint64_t seed, bool verbose, uint64_t *packets)
 		printf("seed %llu at %.3f s: %s\n", (unsigned long long)seed,
 		       (double)s->now_us / 1e6, s->why);
 	*packets += s->packets;
+	*copies += s->copies_dropped;
 	int failed = s->why[0] != '\0';
 	for (size_t i = 0; i < s->count; i++)
 		free(s->heap[i].packet);
@@ -407,7 +445,7 @@ static int run(uint64_t seed, bool verbose, uint64_t *packets)
 
 int main(int argc, char **argv)
 {
-	uint64_t first = 1, count = SEEDS_DEFAULT, packets = 0;
+	uint64_t first = 1, count = SEEDS_DEFAULT, packets = 0, copies = 0;
 	bool verbose = false;
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--verbose")) {
@@ -424,8 +462,9 @@ int main(int argc, char **argv)
 	}
 	int failed = 0;
 	for (uint64_t i = 0; i < count && failed < 10; i++)
-		failed += run(first + i, verbose, &packets);
-	printf("%llu seeds, %llu packets, %d failed\n", (unsigned long long)count,
-	       (unsigned long long)packets, failed);
+		failed += run(first + i, verbose, &packets, &copies);
+	printf("%llu seeds, %llu packets, %llu copies dropped, %d failed\n",
+	       (unsigned long long)count, (unsigned long long)packets, (unsigned long long)copies,
+	       failed);
 	return failed ? 1 : 0;
 }

@@ -48,6 +48,7 @@ struct packet {
 	unsigned nat;
 	uint64_t number;
 	uint64_t probe;
+	uint64_t payload; /* of data: which one */
 	struct addr src, dst;
 	uint16_t len;
 	uint8_t data[PAYLOAD];
@@ -87,6 +88,14 @@ struct place {
 	unsigned nat;
 };
 
+#define DELIVERED 4096
+
+/* Which data came to whom they were for, by their numbers among the data of one sender. */
+struct delivered {
+	uint64_t seen[DELIVERED / 64];
+	uint64_t newest;
+};
+
 struct terminal {
 	unsigned life;
 	struct peer peer;
@@ -95,7 +104,10 @@ struct terminal {
 	int links[LINKS]; /* that each connection is attached to, -1 */
 	struct mover *mover;
 	struct moves *moves;
-	int active; /* -1 */
+	int active;		   /* -1 */
+	int set[LINKS], set_count; /* that packets go out on */
+	usec_t set_us;		   /* since */
+	struct delivered delivered;
 	bool home;
 	uint32_t epoch_heard;
 	usec_t tick_us;
@@ -120,6 +132,7 @@ struct server {
 	/* of the packet being handled, and of all so far in this epoch */
 	uint64_t number, newest[LINKS], top;
 	int top_conn;
+	struct delivered delivered;
 };
 
 struct sim {
@@ -141,6 +154,9 @@ struct sim {
 	uint16_t lifetime_s;
 	bool by_data; /* the terminal's way of registration */
 	bool attach_later;
+	uint8_t ncast, connections_max;
+	uint64_t payload_up, payload_down;
+	uint64_t copies_dropped;
 	/* the attacker's */
 	struct packet recorded[RECORDED];
 	unsigned recorded_count;

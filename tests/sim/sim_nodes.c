@@ -26,6 +26,9 @@ static struct addr agent6(void)
 	return addr_from_bytes(6, b);
 }
 
+/* Somewhere: what the server asks of a path is whether there is one. */
+static struct path somewhere;
+
 static struct sa *sa_make(struct peer *peer, uint32_t spi)
 {
 	struct sa *sa = mem_zalloc(sizeof(*sa));
@@ -64,6 +67,29 @@ static uint32_t epoch_draw(struct sim *s)
 	while (!e || e == UINT32_MAX)
 		e = (uint32_t)sim_random(s);
 	return e;
+}
+
+/* A packet of data reached its receiver's side: no second time. */
+static void deliver(struct sim *s, struct delivered *d, const struct packet *p)
+{
+	uint64_t *word = &d->seen[p->payload % DELIVERED / 64];
+	if (p->payload > d->newest) {
+		for (uint64_t i = d->newest + 1; i <= p->payload; i++)
+			d->seen[i % DELIVERED / 64] &= ~(1ull << i % 64);
+		d->newest = p->payload;
+	}
+	if (*word & 1ull << p->payload % 64)
+		sim_fail(s, "data %llu was delivered twice %s", (unsigned long long)p->payload,
+			 p->up ? "up" : "down");
+	*word |= 1ull << p->payload % 64;
+}
+
+/* A copy on a path of its own has the number of the others: as the packet path, the SA is heard by
+ * it all the same, and it is dropped. */
+static bool is_copy(const struct space *space, const struct packet *p)
+{
+	return replay_infer(&space->window, (uint32_t)p->number) == p->number &&
+	       replay_check(&space->window, p->number) == REPLAY_SEEN;
 }
 
 /* The number an arriving packet has, if it authenticates; *hello as the packet path says. */
@@ -162,6 +188,10 @@ static void on_activate(void *ctx, struct conn *const *conns, uint8_t count)
 {
 	struct sim *s = ctx;
 	s->t.active = count ? index_of(s->t.conns, conns[0]) : -1;
+	s->t.set_count = count;
+	s->t.set_us = s->now_us;
+	for (int i = 0; i < count; i++)
+		s->t.set[i] = index_of(s->t.conns, conns[i]);
 	sim_say(s, "terminal: packets to %d", s->t.active);
 }
 
@@ -218,6 +248,7 @@ static void terminal_config(const struct sim *s, struct mover_config *cfg)
 	    .has_home_prefix = true,
 	    .home_prefix = prefix_of(&(struct addr){.family = 4, .b = {10, 9, 3, 0}}, 24),
 	    .home_gateway = {.family = 4, .b = {10, 9, 3, 1}},
+	    .ncast = s->ncast,
 	};
 	memcpy(cfg->mn_ha_key, key, sizeof(key));
 	for (int i = 0; i < s->home_count; i++)
@@ -229,9 +260,11 @@ void terminal_start(struct sim *s)
 	struct terminal *t = &s->t;
 	unsigned life = t->life + 1;
 	int64_t clock_us = t->clock_us;
+	struct delivered delivered = t->delivered;
 	memset(t, 0, sizeof(*t));
 	t->life = life;
 	t->clock_us = clock_us;
+	t->delivered = delivered;
 	t->active = -1;
 	t->tick_us = s->now_us;
 	space_init(&t->peer.space, WINDOW);
@@ -286,6 +319,10 @@ void terminal_receive(struct sim *s, const struct packet *p)
 	struct terminal *t = &s->t;
 	struct conn *c = t->conns[p->conn];
 	bool hello;
+	if (t->mover && c && is_copy(&t->peer.space, p)) {
+		atomic_store(&c->in->last_us, s->now_us);
+		s->copies_dropped++;
+	}
 	if (!t->mover || !c || !authenticate(&t->peer.space, p, &hello))
 		return;
 	if (!hello) {
@@ -297,6 +334,7 @@ void terminal_receive(struct sim *s, const struct packet *p)
 		if (!atomic_load(&c->in->first_us))
 			atomic_store(&c->in->first_us, s->now_us);
 		t->data_us = s->now_us;
+		deliver(s, &t->delivered, p);
 		return;
 	case PACKET_REPLY:
 		if (p->dst.family == 4)
@@ -318,9 +356,15 @@ void terminal_receive(struct sim *s, const struct packet *p)
 
 void terminal_send_data(struct sim *s)
 {
-	struct packet p = {.kind = PACKET_DATA};
-	if (s->t.mover && s->t.active >= 0)
-		terminal_packet(s, s->t.active, &p, 0);
+	struct packet p = {.kind = PACKET_DATA, .payload = ++s->payload_up};
+	struct space *space = &s->t.peer.space;
+	uint64_t number = atomic_load(&space->next);
+	for (int i = 0; s->t.mover && i < s->t.set_count; i++) {
+		/* One number for all copies; each SA's own still rise. */
+		atomic_store(&space->next, number);
+		terminal_packet(s, s->t.set[i], &p, 0);
+		atomic_store(&space->next, number + 1);
+	}
 }
 
 /* --- server */
@@ -409,6 +453,7 @@ static void on_server_epoch(void *ctx, struct conn *conn, uint64_t number)
 	/* Others keep what they heard in the epoch before. */
 	atomic_store(&conn->in->newest, number);
 	s->s.places[index_of(s->s.conns, conn)] = s->s.arrival;
+	conn->out->path = &somewhere;
 }
 
 static uint32_t on_epoch_sent(void *ctx, struct conn *conn)
@@ -424,10 +469,12 @@ void server_start(struct sim *s)
 	unsigned life = v->life + 1;
 	bool strict = v->strict;
 	uint8_t may = v->may;
+	struct delivered delivered = v->delivered;
 	memset(v, 0, sizeof(*v));
 	v->may = may;
 	v->life = life;
 	v->strict = strict;
+	v->delivered = delivered;
 	v->tick_us = s->now_us;
 	s->server_began_us = s->now_us;
 	space_init(&v->peer.space, WINDOW);
@@ -454,7 +501,7 @@ void server_start(struct sim *s)
 		t->homes[i] = s->homes[i];
 	registrar_set_key(t, MN_HA_SPI, key, sizeof(key));
 	t->lifetime_max_s = MAX_LIFE_S;
-	t->connections_max = 1;
+	t->connections_max = s->connections_max;
 	registrar_set_policy(t, v->may, 0);
 	t->peer = &v->peer;
 	if (registrar_add(v->registrar, t) != 0)
@@ -542,15 +589,47 @@ static void server_used(struct sim *s, struct conn *c, const struct packet *p, b
 	server_packet_to(s, c, &r, &from, false, false);
 }
 
+static void place_set(struct server *v, const struct packet *p)
+{
+	v->places[p->conn] = (struct place){.known = true, .link = p->link, .nat = p->nat};
+	v->conns[p->conn]->out->path = &somewhere;
+}
+
+/* Strict: what is refused is not received, a copy of it may be. */
+static bool is_refused(const struct server *v, const struct conn *c, const struct packet *p,
+		       bool newest)
+{
+	bool claims = newest && v->may & BINDING_MAY(BINDING_BY_DATA);
+	return p->kind == PACKET_DATA && v->strict && !atomic_load(&c->in->active) && !claims;
+}
+
+/* The newest number that came on this connection says where its terminal is, copy or not. */
+static void server_copy(struct sim *s, struct conn *c, const struct packet *p)
+{
+	struct server *v = &s->s;
+	s->copies_dropped++;
+	if (p->number <= v->newest[p->conn])
+		return;
+	v->newest[p->conn] = p->number;
+	atomic_store(&c->in->last_us, s->now_us);
+	atomic_store(&c->in->newest, p->number);
+	place_set(v, p);
+}
+
 void server_receive(struct sim *s, const struct packet *p)
 {
 	struct server *v = &s->s;
 	struct conn *c = v->registrar ? v->conns[p->conn] : NULL;
 	bool hello;
+	if (c && is_copy(&v->peer.space, p))
+		server_copy(s, c, p);
 	if (!c || !authenticate(&v->peer.space, p, &hello))
 		return;
+	bool newest = !hello && p->number > replay_top(&v->peer.space.window);
+	bool refused = is_refused(v, c, p, newest);
 	if (!hello) {
-		(void)replay_mark(&v->peer.space.window, p->number);
+		if (!refused)
+			(void)replay_mark(&v->peer.space.window, p->number);
 		atomic_store(&c->in->last_us, s->now_us);
 		v->number = p->number;
 		if (p->number > v->top) {
@@ -558,22 +637,22 @@ void server_receive(struct sim *s, const struct packet *p)
 			v->top_conn = p->conn;
 		}
 		if (p->number > v->newest[p->conn]) {
-			static struct path somewhere;
 			v->newest[p->conn] = p->number;
 			atomic_store(&c->in->newest, p->number);
-			c->out->path = &somewhere;
-			v->places[p->conn] =
-			    (struct place){.known = true, .link = p->link, .nat = p->nat};
+			place_set(v, p);
 		}
 	}
 	switch (p->kind) {
 	case PACKET_DATA:
-		server_used(s, c, p, p->number == v->top);
+		if (refused)
+			return;
+		server_used(s, c, p, newest);
 		if (!v->strict || atomic_load(&c->in->active))
 			v->data_us = s->now_us;
+		deliver(s, &v->delivered, p);
 		return;
 	case PACKET_USE:
-		server_used(s, c, p, p->number == v->top);
+		server_used(s, c, p, newest);
 		return;
 	case PACKET_REQUEST:
 		server_request(s, c, p, hello);
@@ -597,9 +676,15 @@ void server_send_data(struct sim *s)
 	for (const struct binding *b = registrar_first(s->s.registrar); b; b = b->next) {
 		if (!b->count)
 			continue;
-		struct packet p = {.kind = PACKET_DATA};
-		int i = index_of(s->s.conns, b->conns[0]);
-		server_packet_to(s, b->conns[0], &p, &s->s.places[i], false, false);
+		struct packet p = {.kind = PACKET_DATA, .payload = ++s->payload_down};
+		struct space *space = &s->s.peer.space;
+		uint64_t number = atomic_load(&space->next);
+		for (uint8_t k = 0; k < b->count; k++) {
+			int i = index_of(s->s.conns, b->conns[k]);
+			atomic_store(&space->next, number);
+			server_packet_to(s, b->conns[k], &p, &s->s.places[i], false, false);
+			atomic_store(&space->next, number + 1);
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ enum esp_kind { ESP_DATA, ESP_REQUEST, ESP_REPLY, ESP_PROBE, ESP_PROBE_REPLY };
 struct esp {
 	uint32_t spi, lo;
 	enum esp_kind kind;
-	uint64_t probe;
+	uint64_t probe;	      /* its id; of data: which one */
 	struct addr src, dst; /* inner */
 	uint16_t len;
 	uint8_t payload[PAYLOAD_MAX];
@@ -97,6 +97,14 @@ struct light_sa {
 	uint64_t last; /* number sent */
 };
 
+#define DELIVERED 4096
+
+/* Which data came to one side. */
+struct delivered {
+	uint64_t seen[DELIVERED / 64];
+	uint64_t newest;
+};
+
 struct node_counts {
 	uint64_t sent, received, unknown_spi, unauthentic, replayed;
 	uint64_t data_sent, data_received;
@@ -135,7 +143,10 @@ struct sim_terminal {
 	struct config *cfg;
 	struct keeper *keeper;
 	struct mover *mover;
-	struct conn *active; /* packets go there; NULL */
+	struct conn *active;	      /* packets go there; NULL */
+	struct conn *set[ACTIVE_MAX]; /* and there */
+	uint8_t set_count;
+	usec_t set_us; /* since */
 	bool home;
 	uint8_t home_count;
 	struct addr homes[4];
@@ -195,6 +206,7 @@ struct world_config {
 	bool verbose;
 	bool pool;   /* addresses from a pool, else of the configuration */
 	bool strict; /* the server's policy */
+	uint8_t ncast, connections_max;
 	uint8_t spares;
 	uint16_t port;	  /* of the server: 500 or 4500 */
 	bool dead_server; /* another address first, where nobody is */
@@ -212,6 +224,9 @@ struct world_config {
 
 struct world {
 	struct world_config cfg;
+	uint64_t data_made; /* of both sides */
+	struct delivered delivered_up, delivered_down;
+	uint64_t copies;
 	uint64_t rng;
 	struct log log;
 	usec_t now_us;
@@ -294,6 +309,10 @@ void node_start(struct sim_node *n);
 void node_end(struct sim_node *n); /* the engine without a word; the table must be empty then */
 /* Sends on c: to `via`, or where its path leads. */
 void node_send_esp(struct sim_node *n, struct conn *c, struct esp *e, const struct path *via);
+/* Data, a copy on each connection, under one number. */
+void node_send_copies(struct sim_node *n, struct conn *const *conns, uint8_t count);
+/* Data reached its receiver's side. */
+void node_delivered(struct sim_node *n, const struct esp *e);
 /* Authentic and new: handed to the role. */
 void node_receive(struct sim_node *n, struct datagram *d);
 void node_set_path(struct conn *c, const struct path *path); /* copied; NULL none */
@@ -319,6 +338,8 @@ void server_send_data(struct world *w);
 /* newest: with the highest number of its SA so far. */
 void server_esp(struct world *w, struct conn *c, const struct sa *in, const struct datagram *d,
 		uint64_t number, bool newest);
+/* A copy of what came by another connection: where its own is. */
+void server_copy(struct world *w, struct conn *c, const struct sa *in, const struct datagram *d);
 usec_t server_tick(struct world *w);
 void server_sweep(struct world *w);
 

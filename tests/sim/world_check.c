@@ -194,6 +194,28 @@ static void check_home(struct world *w)
 			world_fail(w, "at home and bound to %s", b->conns[0]->name);
 }
 
+/* One that was added or taken out just now may be in a request that is out. */
+static void check_set(struct world *w, const struct binding *b)
+{
+	const struct sim_terminal *t = &w->t;
+	struct conn *set[ACTIVE_MAX];
+	uint8_t count = mover_active_set(t->mover, set);
+	uint8_t down = w->cfg.ncast & MOVER_NCAST_DOWN ? count : 1;
+	if (t->set_count != (w->cfg.ncast & MOVER_NCAST_UP ? count : 1))
+		world_fail(w, "%u are active, packets go out on %u", count, t->set_count);
+	if (count > 1 && !w->cfg.ncast)
+		world_fail(w, "%u are active, and it does not n-cast", count);
+	if (w->now_us < t->set_us + USEC_PER_SEC)
+		return;
+	if (b->count != down)
+		world_fail(w, "terminal has %u active, server %u (family %u)", down, b->count,
+			   b->home.family);
+	for (uint8_t i = 0; i < b->count && i < count; i++)
+		if (b->conns[i] != twin_of(w, set[i]))
+			world_fail(w, "the server has %s where the terminal has %s",
+				   b->conns[i]->name, set[i]->name);
+}
+
 static void check_away(struct world *w)
 {
 	const struct sim_terminal *t = &w->t;
@@ -214,7 +236,9 @@ static void check_away(struct world *w)
 		const struct binding *b = registrar_first(w->s.registrar);
 		while (b && !addr_equal(&b->home, &t->homes[i]))
 			b = b->next;
-		if (!b || b->count != 1 || b->conns[0] != twin)
+		if (b)
+			check_set(w, b);
+		if (!b || !b->count || b->conns[0] != twin)
 			world_fail(w, "terminal has %s active, server %s (family %u)", a->name,
 				   b && b->count ? b->conns[0]->name : "nothing",
 				   t->homes[i].family);

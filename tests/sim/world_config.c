@@ -82,6 +82,7 @@ struct config *world_config_server(const struct world_config *cfg)
 {
 	struct config *c = server_cfgs[cfg->pool][cfg->strict];
 	peer_set(&c->terminals->peer->peer, cfg, true);
+	c->terminals->connections_max = cfg->connections_max;
 	return c;
 }
 
@@ -92,6 +93,7 @@ const struct world_config *world_defaults(void)
 	    .spares = 2,
 	    .port = IKE_PORT_NATT,
 	    .lifetime_s = 60,
+	    .connections_max = 1,
 	    .child_rekey_us = 3600 * USEC_PER_SEC,
 	    .ike_rekey_us = 4 * 3600 * USEC_PER_SEC,
 	    .terminal_liveness_us = 30 * USEC_PER_SEC,

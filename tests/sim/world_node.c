@@ -401,6 +401,59 @@ void node_send_esp(struct sim_node *n, struct conn *c, struct esp *e, const stru
 	soft_limit(n, c, &out->sa);
 }
 
+void node_send_copies(struct sim_node *n, struct conn *const *conns, uint8_t count)
+{
+	struct esp e = {.kind = ESP_DATA, .probe = ++n->w->data_made};
+	uint64_t number = 0;
+	bool sent = false;
+	for (uint8_t i = 0; i < count; i++) {
+		struct space *space = conns[i]->out->space;
+		if (!conns[i]->out->path)
+			continue;
+		if (sent)
+			atomic_store(&space->next, number);
+		number = atomic_load(&space->next);
+		node_send_esp(n, conns[i], &e, NULL);
+		n->counts.data_sent -= sent;
+		sent = true;
+	}
+}
+
+void node_delivered(struct sim_node *n, const struct esp *e)
+{
+	struct delivered *d = n->server ? &n->w->delivered_up : &n->w->delivered_down;
+	for (; d->newest < e->probe; d->newest++)
+		d->seen[(d->newest + 1) % DELIVERED / 64] &= ~(1ull << (d->newest + 1) % 64);
+	uint64_t *word = &d->seen[e->probe % DELIVERED / 64];
+	if (*word & 1ull << e->probe % 64)
+		world_fail(n->w, "data was delivered twice to the %s",
+			   n->server ? "server" : "terminal");
+	*word |= 1ull << e->probe % 64;
+	n->data_us = n->w->now_us;
+	n->counts.data_received++;
+}
+
+/* A copy of what came elsewhere says that its connection works, and where it is; once. */
+static void copy_heard(struct sim_node *n, struct conn *c, struct sa *in, const struct datagram *d,
+		       uint64_t number)
+{
+	if (number <= atomic_load(&in->newest) ||
+	    tag_of(light(in)->key, number, &d->esp) != d->esp.tag)
+		return;
+	n->w->copies++;
+	atomic_store(&in->newest, number);
+	atomic_store(&in->last_us, n->w->now_us);
+	if (n->server)
+		server_copy(n->w, c, in, d);
+}
+
+/* As the packet path: what policy refuses is not received. */
+static bool is_refused(const struct sim_node *n, const struct conn *c, const struct sa *in,
+		       const struct esp *e)
+{
+	return n->server && e->kind == ESP_DATA && c->peer->strict && !atomic_load(&in->active);
+}
+
 static struct sa *sa_in_of(const struct conn *c, uint32_t spi)
 {
 	for (const struct conn_pair *p = c->pairs; p; p = p->next)
@@ -430,14 +483,25 @@ void node_receive(struct sim_node *n, struct datagram *d)
 		w->heard[d->lost_index] = 1;
 	if (replay_check(window, number) != REPLAY_NEW) {
 		n->counts.replayed++;
+		if (replay_check(window, number) == REPLAY_SEEN)
+			copy_heard(n, c, in, d, number);
 		return;
 	}
 	if (tag_of(light(in)->key, number, &d->esp) != d->esp.tag) {
 		n->counts.unauthentic++;
 		return;
 	}
-	(void)replay_mark(window, number);
 	bool newest = number > atomic_load(&in->newest);
+	if (!is_refused(n, c, in, &d->esp)) {
+		(void)replay_mark(window, number);
+	} else {
+		/* Sent once more when its connection is active it is taken, as one that was held
+		 * back for so long: not twice. */
+		if (d->origin == GENUINE || d->origin == REPEATED)
+			w->heard[d->lost_index] = 0;
+		if (!newest)
+			return;
+	}
 	if (newest)
 		atomic_store(&in->newest, number);
 	atomic_store(&in->last_us, w->now_us);

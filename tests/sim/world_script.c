@@ -31,6 +31,8 @@ void script_config(struct world_config *cfg, uint64_t seed)
 	cfg->fragment_len = (uint16_t)(world_chance(r, 700) ? 1232 : 300 + world_below(r, 300));
 	cfg->clock_us = world_chance(r, 500) ? 0 : (int64_t)world_below(r, 200000000) - 100000000;
 	cfg->data_every_us = 200 * USEC_PER_MS;
+	cfg->ncast = world_chance(r, 500) ? 0 : (uint8_t)world_below(r, 4);
+	cfg->connections_max = (uint8_t)(1 + world_below(r, 4));
 	for (int i = 0; i < LINKS; i++) {
 		struct link *l = &cfg->links[i];
 		*l = (struct link){.family = world_chance(r, 300) ? 6 : 4,

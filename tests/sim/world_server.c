@@ -314,6 +314,12 @@ static void request(struct world *w, struct conn *c, const struct esp *e, uint64
 	s->accepted_key = key;
 }
 
+void server_copy(struct world *w, struct conn *c, const struct sa *in, const struct datagram *d)
+{
+	w->s.back = (struct path){.local = d->dst, .remote = d->src, .mtu = 1500};
+	learn(w, c, in, d);
+}
+
 void server_esp(struct world *w, struct conn *c, const struct sa *in, const struct datagram *d,
 		uint64_t number, bool newest)
 {
@@ -325,8 +331,7 @@ void server_esp(struct world *w, struct conn *c, const struct sa *in, const stru
 	switch (d->esp.kind) {
 	case ESP_DATA:
 		if (!c->peer->strict || atomic_load(&in->active)) {
-			s->n.data_us = w->now_us;
-			s->n.counts.data_received++;
+			node_delivered(&s->n, &d->esp);
 		}
 		s->arrived_on = NULL;
 		return;
@@ -348,12 +353,11 @@ void server_esp(struct world *w, struct conn *c, const struct sa *in, const stru
 
 void server_send_data(struct world *w)
 {
-	struct esp e = {.kind = ESP_DATA};
 	if (!w->s.n.alive)
 		return;
 	for (const struct binding *b = registrar_first(w->s.registrar); b; b = b->next)
 		if (b->count) {
-			node_send_esp(&w->s.n, b->conns[0], &e, NULL);
+			node_send_copies(&w->s.n, b->conns, b->count);
 			return;
 		}
 }

@@ -216,6 +216,11 @@ static void on_leaving(void *ctx, struct conn *conn)
 	on_detach(ctx, conn);
 	if (w->t.active == conn)
 		w->t.active = NULL;
+	uint8_t kept = 0;
+	for (uint8_t i = 0; i < w->t.set_count; i++)
+		if (w->t.set[i] != conn)
+			w->t.set[kept++] = w->t.set[i];
+	w->t.set_count = kept;
 	if (a)
 		*a = (struct attached){.outlet = -1};
 }
@@ -224,6 +229,10 @@ static void on_activate(void *ctx, struct conn *const *conns, uint8_t count)
 {
 	struct world *w = world_of(ctx);
 	w->t.active = count ? conns[0] : NULL;
+	w->t.set_count = count;
+	w->t.set_us = w->now_us;
+	for (uint8_t i = 0; i < count; i++)
+		w->t.set[i] = conns[i];
 	world_say(w, "terminal: packets to %s", w->t.active ? w->t.active->name : "nothing");
 	if (count)
 		keeper_activated(w->t.keeper, w->now_us);
@@ -327,6 +336,7 @@ static struct mover *on_mover_make(void *ctx, const struct addr *homes, uint8_t 
 	    .has_home_prefix = true,
 	    .home_prefix = prefix_of(&(struct addr){.family = 4, .b = {10, 0, 0, 0}}, 24),
 	    .home_gateway = {.family = 4, .b = {10, 0, 0, 1}},
+	    .ncast = w->cfg.ncast,
 	};
 	struct mover_ops ops = {.ctx = ctx,
 				.attach = on_attach,
@@ -483,6 +493,7 @@ void terminal_start(struct world *w)
 	struct keeper_config kc;
 	node_start(&t->n);
 	t->active = NULL;
+	t->set_count = 0;
 	t->home = false;
 	t->home_count = 0;
 	t->care_of_count = 0;
@@ -548,14 +559,14 @@ int terminal_link_of(const struct world *w, const struct conn *c)
 
 void terminal_send_data(struct world *w)
 {
-	struct esp e = {.kind = ESP_DATA};
-	if (!w->t.n.alive || !w->t.active)
-		return;
-	if (!w->t.active->out->path)
+	bool way = false;
+	for (uint8_t i = 0; i < w->t.set_count; i++)
+		way |= w->t.set[i]->out->path != NULL;
+	if (!w->t.n.alive || !w->t.active || !way)
 		return;
 	if (!w->t.first_data_us)
 		w->t.first_data_us = w->now_us;
-	node_send_esp(&w->t.n, w->t.active, &e, NULL);
+	node_send_copies(&w->t.n, w->t.set, w->t.set_count);
 }
 
 void terminal_esp(struct world *w, struct conn *c, const struct esp *e, uint64_t number)
@@ -563,8 +574,7 @@ void terminal_esp(struct world *w, struct conn *c, const struct esp *e, uint64_t
 	struct sim_terminal *t = &w->t;
 	switch (e->kind) {
 	case ESP_DATA:
-		t->n.data_us = w->now_us;
-		t->n.counts.data_received++;
+		node_delivered(&t->n, e);
 		return;
 	case ESP_REPLY:
 		if (!t->mover)

@@ -52,6 +52,8 @@ struct rig {
 		uint64_t id;
 	} probes[SENT_MAX];
 	struct conn *active;
+	struct conn *set[ACTIVE_MAX]; /* that packets go out on */
+	uint8_t set_count;
 	bool home;
 	/* Order: r request, a activate, n activate none, h home, l leave home, S a spare is taken,
 	 * W a connection is wanted. */
@@ -127,6 +129,9 @@ static void on_activate(void *ctx, struct conn *const *conns, uint8_t count)
 {
 	struct rig *g = ctx;
 	g->active = count ? conns[0] : NULL;
+	g->set_count = count;
+	for (uint8_t i = 0; i < count; i++)
+		g->set[i] = conns[i];
 	trace(g, count ? 'a' : 'n');
 }
 

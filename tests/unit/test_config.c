@@ -251,6 +251,13 @@ static const struct bad bad_roles[] = {
      "only a terminal has registration"},
     {SERVER ALICE_HEAD "connections-max = 9 " ALICE_WIFI "}\n", 5,
      "connections-max is out of range"},
+    {SERVER ALICE_HEAD "n-cast-class = { ef, 64 } " ALICE_WIFI "}\n", 5,
+     "n-cast-class: not a class; write ef"},
+    {SERVER ALICE_HEAD "n-cast = both " ALICE_WIFI "}\n", 5, "outside of all sections"},
+    {TERMINAL "n-cast = yes\n" WIFI, 6, "write no, down, up or both"},
+    {TERMINAL "n-cast-class = { voice }\n" WIFI, 6, "n-cast-class: not a class"},
+    {TERMINAL "n-cast-interfaces = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }\n" WIFI, 6,
+     "more than 8 in n-cast-interfaces"},
     {SERVER ALICE_HEAD ALICE_WIFI "}\n" ALICE_HEAD "}\n", 7, "already there"},
     {SERVER ALICE_HEAD ALICE_WIFI
      "}\nterminal bob { registration-spi = 300 registration-key = \"" KEY32
@@ -604,7 +611,7 @@ static void test_server_values(void **state)
 	struct config *c = read_good(
 	    SERVER
 	    "home-link = eth1\n" ALICE_HEAD "prefix = \"10.9.0.0/24\" policy = strict "
-	    "connections-max = 2 lifetime = 100\n" ALICE_WIFI
+	    "connections-max = 2 lifetime = 100 n-cast-class = { ef, af41, 63 }\n" ALICE_WIFI
 	    "connection fixed { care-of = \"192.0.2.7\" server = \"203.0.113.1:4500\" " ALGS KEYS
 	    "spi-in = 0x1002 spi-out = 0x2002 }\n}\n"
 	    "terminal bob { home-address = \"10.1.0.11\" registration-spi = 300\n"
@@ -621,6 +628,8 @@ static void test_server_values(void **state)
 	assert_int_equal(alice->may, BINDING_MAY_DEFAULT);
 	assert_int_equal(alice->drain_s, 0);
 	assert_int_equal(alice->connections_max, 2);
+	assert_true(alice->ncast_class == (1ull << 46 | 1ull << 34 | 1ull << 63));
+	assert_true(!bob->ncast_class);
 	assert_int_equal(alice->lifetime_s, 100);
 	assert_int_equal(alice->connections->care_of.addr.family, 0);
 	assert_int_equal(alice->connections->server.port, 4500);
@@ -637,6 +646,33 @@ static void test_server_values(void **state)
 	    "connection wifi { " ALGS SPIS KEYS "} }\n");
 	assert_true(addr_equal(&c->terminals->connections->server.addr, &c->listen[0]));
 	config_free(c);
+}
+
+static void test_ncast(void **state)
+{
+	static const char *const words[] = {"no", "down", "up", "both"};
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
+		char text[2000];
+		snprintf(text, sizeof(text),
+			 "n-cast = %s n-cast-interfaces = { wlan0, wwan0 } n-cast-class = ef\n"
+			 "%s",
+			 words[i], TERMINAL WIFI);
+		struct config *c = read_good(text);
+		assert_int_equal(c->terminals->ncast, i);
+		assert_int_equal(c->terminals->ncast_interface_count, 2);
+		assert_string_equal(c->terminals->ncast_interfaces[1], "wwan0");
+		assert_true(c->terminals->ncast_class == 1ull << 46);
+		struct config *other = read_good(TERMINAL WIFI);
+		assert_false(config_terminal_equal(c->terminals, other->terminals));
+		other->terminals->ncast_class = c->terminals->ncast_class;
+		other->terminals->ncast_interface_count = 2;
+		memcpy(other->terminals->ncast_interfaces, c->terminals->ncast_interfaces,
+		       sizeof(c->terminals->ncast_interfaces));
+		assert_true(config_terminal_equal(c->terminals, other->terminals));
+		config_free(other);
+		config_free(c);
+	}
 }
 
 static void test_environment(void **state)
@@ -852,6 +888,7 @@ int main(void)
 	    cmocka_unit_test(test_key_files),
 	    cmocka_unit_test(test_examples),
 	    cmocka_unit_test(test_connection_equal),
+	    cmocka_unit_test(test_ncast),
 	    cmocka_unit_test(test_terminal_equal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

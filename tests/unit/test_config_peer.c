@@ -331,6 +331,7 @@ static void test_examples(void **state)
 	if (!getenv("SOURCE_ROOT"))
 		skip();
 	check_example("terminal-ike.conf", ROLE_TERMINAL);
+	check_example("terminal-n-cast.conf", ROLE_TERMINAL);
 	check_example("home-server-ike.conf", ROLE_HOME_SERVER);
 }
 

@@ -350,7 +350,41 @@ static void test_strict_asked(void **state)
 		r->now += USEC_PER_SEC;
 		rig_receive_raw(r, IP_PROTO_IPIP, p, len, 20);
 		assert_int_equal(out->count, rows[i].ok);
-		assert_int_equal(r->node[1].in[0]->asked_us != 0, !strcmp(rows[i].src, "10.9.1.5"));
+		assert_int_equal(r->node[1].in[0]->asked_us, 0);
+		rig_free(r);
+	}
+}
+
+/* N-casting: what was refused is not received.  The copy on the active connection is. */
+static void test_strict_copies(void **state)
+{
+	(void)state;
+	for (int asked = 0; asked < 2; asked++) {
+		struct rig_config c = {.strict = true, .sas = 2};
+		struct rig *r = rig_new(&c);
+		struct rig_packet raw;
+		struct sa *passive = r->node[1].in[0];
+		atomic_store(&passive->active, false);
+		size_t len = rig_make_udp(p, "10.9.0.5", 1, "10.1.0.1", asked ? 434 : 2);
+		for (int again = 0; again < 2; again++) {
+			rig_seal_raw(r, 0, 0, IP_PROTO_IPIP, p, len, 5, false, &raw);
+			rig_put(r, 1, &raw);
+			rig_receive(r, 1);
+		}
+		assert_int_equal(rig_drops(r, 1, DROP_NOT_ACTIVE), 2);
+		/* heard once: the second is a replay */
+		assert_int_equal(atomic_load(&passive->packets), 1);
+		rig_seal_raw(r, 0, 1, IP_PROTO_IPIP, p, len, 5, false, &raw);
+		rig_put(r, 1, &raw);
+		rig_receive(r, 1);
+		assert_int_equal(r->node[1].written.count, 1);
+		/* and now it is received, on whichever */
+		atomic_store(&passive->active, true);
+		rig_seal_raw(r, 0, 0, IP_PROTO_IPIP, p, len, 5, false, &raw);
+		rig_put(r, 1, &raw);
+		rig_receive(r, 1);
+		assert_int_equal(r->node[1].written.count, 1);
+		assert_int_equal(rig_drops(r, 1, DROP_REPLAYED), 1);
 		rig_free(r);
 	}
 }
@@ -511,6 +545,7 @@ int main(void)
 	    cmocka_unit_test(test_malformed_inside),
 	    cmocka_unit_test(test_strict),
 	    cmocka_unit_test(test_strict_asked),
+	    cmocka_unit_test(test_strict_copies),
 	    cmocka_unit_test(test_ecn),
 	    cmocka_unit_test(test_gro),
 	    cmocka_unit_test(test_tun_full),

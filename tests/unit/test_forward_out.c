@@ -480,6 +480,42 @@ static void test_keepalive(void **state)
 	rig_free(r);
 }
 
+/* Only packets of the named classes go out on all connections; others on the first that can. */
+static void test_classes(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t tos;
+		unsigned copies;
+	} rows[] = {{46 << 2, 2}, {46 << 2 | 1, 2}, {0, 1},
+		    {63 << 2, 2}, {45 << 2, 1},	    {47 << 2, 1}};
+	struct rig_config c = {.sas = 2};
+	struct rig *r = rig_new(&c);
+	struct rig_node *t = &r->node[0];
+	struct prefix any = rig_prefix("0.0.0.0/0");
+	struct active *a = active_new_by_class(2, 1ull << 46 | 1ull << 63);
+	a->sa[0] = t->out[0];
+	a->sa[1] = t->out[1];
+	assert_int_equal(fwd_route_set(t->f, &any, a), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t len = rig_udp(p, 4, true, 77, 1);
+		p[1] = rows[i].tos;
+		ip4_set_checksum(p);
+		rig_frame(t, p, len);
+		rig_run_tun(r, 0);
+		assert_int_equal(t->sent.count, rows[i].copies);
+		rig_deliver(r, 0);
+		assert_int_equal(r->node[1].written.count, 1);
+		rig_clear(r);
+	}
+	/* The first has nowhere to send to. */
+	sa_set_path(t->out[0], NULL);
+	send_udp(r, 4, 10);
+	assert_int_equal(t->sent.count, 1);
+	assert_int_equal(rig_drops(r, 0, DROP_NO_PATH), 0);
+	rig_free(r);
+}
+
 static void test_inject(void **state)
 {
 	(void)state;
@@ -620,6 +656,7 @@ int main(void)
 	    cmocka_unit_test(test_spent_in_frame),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_keepalive),
+	    cmocka_unit_test(test_classes),
 	    cmocka_unit_test(test_inject),
 	    cmocka_unit_test(test_own_space),
 	    cmocka_unit_test(test_full_ring),

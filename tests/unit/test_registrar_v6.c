@@ -161,12 +161,123 @@ static void update_deregisters(void **state)
 	rig_free(g);
 }
 
+/* RFC 5648: identifiers that the terminal gives its connections. */
+static void identifiers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		int on;
+		uint16_t flags, lifetime;
+		uint8_t count;
+		uint16_t bids[3];
+		uint8_t spi_count;
+		uint32_t spis[3];
+		int status;
+		uint8_t bid_status[3];
+		const char *bound;
+	} steps[] = {
+	    {"a binding without one", 0, 0, 75, 0, {0}, 0, {0}, 0, {0}, "a0"},
+	    {"which is in the way", 1, 0, 75, 1, {7}, 0, {0}, 165, {0}, "a0"},
+	    {"overwritten", 1, MIP6_O, 75, 1, {7}, 0, {0}, 0, {0}, "a1"},
+	    {"added", 0, 0, 75, 1, {8}, 0, {0}, 0, {0}, "a1+a0"},
+	    {"again", 0, 0, 75, 1, {8}, 0, {0}, 0, {0}, "a1+a0"},
+	    {"past the limit", 2, 0, 75, 1, {9}, 0, {0}, 130, {130}, "a1+a0"},
+	    {"removed from elsewhere", 0, 0, 0, 1, {7}, 0, {0}, 0, {0}, "a0"},
+	    {"unknown", 0, 0, 0, 1, {7}, 0, {0}, 129, {167}, "a0"},
+	    {"all at once",
+	     2,
+	     MIP6_O,
+	     75,
+	     2,
+	     {3, 4},
+	     2,
+	     {CONN_A0 + 2, CONN_A0 + 1},
+	     0,
+	     {0},
+	     "a2+a1"},
+	    {"not as many", 2, MIP6_O, 75, 1, {3}, 2, {CONN_A0 + 2, CONN_A0}, 164, {0}, "a2+a1"},
+	    {"another terminal's",
+	     2,
+	     MIP6_O,
+	     75,
+	     2,
+	     {3, 4},
+	     2,
+	     {CONN_A0 + 2, CONN_B0},
+	     4,
+	     {0, 129},
+	     "a2"},
+	    {"too many",
+	     2,
+	     MIP6_O,
+	     75,
+	     3,
+	     {3, 4, 5},
+	     3,
+	     {CONN_A0 + 2, CONN_A0 + 1, CONN_A0},
+	     4,
+	     {0, 0, 130},
+	     "a2+a1"},
+	    {"one by its identifier", 2, MIP6_O, 75, 1, {4}, 0, {0}, 0, {0}, "a1"},
+	    {"without one again", 0, 0, 75, 0, {0}, 0, {0}, 0, {0}, "a0"},
+	};
+	struct rig *g = rig_new(2);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct mip6_update u = {.sequence = (uint16_t)(i + 1),
+					.flags = (uint16_t)(MIP6_A | MIP6_H | steps[i].flags),
+					.lifetime_4s = steps[i].lifetime,
+					.bid_count = steps[i].count,
+					.has_connections = steps[i].spi_count > 0,
+					.spi_count = steps[i].spi_count};
+		for (int k = 0; k < 3; k++) {
+			u.bids[k].bid = steps[i].bids[k];
+			u.spis[k] = steps[i].spis[k];
+		}
+		int status = update(g, g->a[steps[i].on], "fd00::9", "fd00::1", &u, 0);
+		if (status != steps[i].status ||
+		    strcmp(rig_bound(g, "fd00::9"), steps[i].bound) != 0)
+			fail_msg("%s: status %d, bound %s", steps[i].name, status,
+				 rig_bound(g, "fd00::9"));
+		for (int k = 0; k < g->ack.bid_count; k++) {
+			assert_int_equal(g->ack.bids[k].bid, steps[i].bids[k]);
+			assert_int_equal(g->ack.bids[k].status, steps[i].bid_status[k]);
+		}
+		bool told = status != 164 && status != 165;
+		assert_int_equal(g->ack.bid_count, told ? steps[i].count : 0);
+		assert_int_equal(g->ack.result_count, told ? steps[i].spi_count : 0);
+	}
+	rig_free(g);
+}
+
+/* One connection is all that is allowed: as a home agent that knows no identifiers. */
+static void identifiers_not_looked_at(void **state)
+{
+	(void)state;
+	struct rig *g = rig_new(1);
+	for (uint16_t i = 1; i < 3; i++) {
+		struct mip6_update u = {.sequence = i,
+					.flags = MIP6_A | MIP6_H,
+					.lifetime_4s = 75,
+					.bid_count = 1,
+					.bids = {{.bid = i}}};
+		assert_int_equal(update(g, g->a[i], "fd00::9", "fd00::1", &u, 0), 0);
+		assert_int_equal(g->ack.bid_count, 0);
+		assert_string_equal(rig_bound(g, "fd00::9"), i == 1 ? "a1" : "a2");
+	}
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(update_rules),	  cmocka_unit_test(update_sequence),
-	    cmocka_unit_test(update_hello),	  cmocka_unit_test(update_lifetimes),
+	    cmocka_unit_test(update_rules),
+	    cmocka_unit_test(update_sequence),
+	    cmocka_unit_test(update_hello),
+	    cmocka_unit_test(update_lifetimes),
 	    cmocka_unit_test(update_deregisters),
+	    cmocka_unit_test(identifiers),
+	    cmocka_unit_test(identifiers_not_looked_at),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
