@@ -9,7 +9,7 @@
  *
  * Packets are whole ESP packets in place: SPI, sequence, room for the IV, payload with
  * padding and trailer, room for the ICV.  RFC 4303 (3.3.2, ESN 2.2.1), RFC 3602, RFC 4106,
- * RFC 7634, RFC 4868, RFC 2404, RFC 2410.
+ * RFC 7634, RFC 4543, RFC 4868, RFC 2404, RFC 2410.
  */
 #ifndef CRYPTO_CRYPT_H
 #define CRYPTO_CRYPT_H

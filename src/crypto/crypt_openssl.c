@@ -122,10 +122,32 @@ static bool aead(const struct crypt_contexts *s, const struct crypt_op *op)
 	       (!seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, icv) > 0);
 }
 
+/* All but the ICV is additional data, with ESN the high half between SPI and the rest (RFC 4543
+ * 3.3). */
+static bool gmac(const struct crypt_contexts *s, const struct crypt_op *op)
+{
+	bool seal = op->crypt->direction == CRYPT_SEAL;
+	int icv_len = op->crypt->icv_len, n = 0;
+	uint8_t *icv = crypt_icv(op), nothing[16];
+	struct crypt_beside in;
+	crypt_beside(op, &in);
+	return EVP_CipherInit_ex2(s->cipher, NULL, NULL, in.nonce.bytes, -1, NULL) &&
+	       (seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_SET_TAG, icv_len, icv) > 0) &&
+	       EVP_CipherUpdate(s->cipher, NULL, &n, in.aad.bytes, (int)in.aad_len) &&
+	       EVP_CipherUpdate(s->cipher, NULL, &n, crypt_iv(op), (int)(icv - crypt_iv(op))) &&
+	       EVP_CipherFinal_ex(s->cipher, nothing, &n) &&
+	       (!seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, icv) > 0);
+}
+
+static bool aead_or_gmac(const struct crypt_contexts *s, const struct crypt_op *op)
+{
+	return op->crypt->encr->encrypts_nothing ? gmac(s, op) : aead(s, op);
+}
+
 bool crypt_contexts_seal(const struct crypt_contexts *s, const struct crypt_op *op)
 {
 	if (crypt_is_aead(op->crypt))
-		return aead(s, op);
+		return aead_or_gmac(s, op);
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	if (!cbc(s, op) || !hmac(s, op, mac))
 		return false;
@@ -136,7 +158,7 @@ bool crypt_contexts_seal(const struct crypt_contexts *s, const struct crypt_op *
 bool crypt_contexts_open(const struct crypt_contexts *s, const struct crypt_op *op)
 {
 	if (crypt_is_aead(op->crypt))
-		return aead(s, op);
+		return aead_or_gmac(s, op);
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	return hmac(s, op, mac) && mem_equal(mac, crypt_icv(op), op->crypt->icv_len) && cbc(s, op);
 }

@@ -264,6 +264,7 @@ static const struct bad bad_connections[] = {
     {CONN(AT_SERVER SPIS KEYS "integrity = sha256\ncipher = " KEY32), 8, "cipher: is unknown"},
     {CONN(AT_SERVER SPIS KEYS "integrity = sha256\ncipher = aes128-gcm"), 8, "RFC 4106"},
     {CONN(AT_SERVER SPIS KEYS "cipher = aes256-gcm"), 7, "RFC 4106"},
+    {CONN(AT_SERVER SPIS KEYS "cipher = aes128-gmac"), 7, "aes128-gmac is refused"},
     {CONN(AT_SERVER SPIS KEYS "cipher = chacha20-poly1305"), 7, "is refused"},
     {CONN(AT_SERVER SPIS KEYS "cipher = des-cbc"), 7, "RFC 8221"},
     {CONN(AT_SERVER SPIS KEYS "cipher = null\nintegrity = hmac-md5-96"), 8, "RFC 8221"},
