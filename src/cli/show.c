@@ -160,7 +160,8 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *c = json_array_get(list, i);
-		CLEANUP_FREE char *encap = table_string(get(c, "encapsulation"));
+		bool ah = json_is_null(get(c, "encapsulation"));
+		CLEANUP_FREE char *encap = table_string(get(c, ah ? "protocol" : "encapsulation"));
 		table_row(t, (char *[]){
 				 table_string(get(c, "name")),
 				 table_string(get(c, "terminal")),
@@ -171,7 +172,7 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 				 table_string(get(c, "server")),
 				 table_text("%s%s", encap,
 					    json_is_true(get(c, "behind_nat")) ? ", NAT" : ""),
-				 table_string(get(c, "cipher")),
+				 table_string(get(c, ah ? "integrity" : "cipher")),
 				 table_ms(get(c, "rtt_ms")),
 				 table_ms(get(c, "heard_ms")),
 				 table_bytes(get(get(c, "rx"), "bytes")),

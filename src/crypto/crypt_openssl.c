@@ -81,19 +81,25 @@ bool crypt_contexts_make(const struct crypt *c, struct crypt_contexts *s)
 
 /* --- one packet */
 
-static bool hmac(const struct crypt_contexts *s, const struct crypt_op *op,
-		 uint8_t mac[EVP_MAX_MD_SIZE])
+bool crypt_contexts_hmac(const struct crypt_contexts *s, const uint8_t *data, size_t len,
+			 const uint32_t *seq_hi, uint8_t mac[EVP_MAX_MD_SIZE])
 {
 	uint8_t hi[4];
 	struct writer w = writer_of(hi, sizeof(hi));
-	writer_u32(&w, op->seq_hi);
+	writer_u32(&w, seq_hi ? *seq_hi : 0);
 	unsigned mac_len = 0;
-	return EVP_MD_CTX_copy_ex(s->work, s->inner) &&
-	       EVP_DigestUpdate(s->work, op->esp, op->len - op->crypt->icv_len) &&
-	       (!op->esn || EVP_DigestUpdate(s->work, hi, sizeof(hi))) &&
+	return EVP_MD_CTX_copy_ex(s->work, s->inner) && EVP_DigestUpdate(s->work, data, len) &&
+	       (!seq_hi || EVP_DigestUpdate(s->work, hi, sizeof(hi))) &&
 	       EVP_DigestFinal_ex(s->work, mac, &mac_len) &&
 	       EVP_MD_CTX_copy_ex(s->work, s->outer) && EVP_DigestUpdate(s->work, mac, mac_len) &&
 	       EVP_DigestFinal_ex(s->work, mac, &mac_len);
+}
+
+static bool hmac(const struct crypt_contexts *s, const struct crypt_op *op,
+		 uint8_t mac[EVP_MAX_MD_SIZE])
+{
+	return crypt_contexts_hmac(s, op->esp, op->len - op->crypt->icv_len,
+				   op->esn ? &op->seq_hi : NULL, mac);
 }
 
 /* Whole blocks in place; the direction is the context's own. */

@@ -39,9 +39,10 @@ struct config_connection {
 	struct network network;
 	/* server: where the terminal is; family none: `any`, learned */
 	struct endpoint care_of;
-	struct endpoint server; /* port: 4500 unless told; 0 when native */
-	bool udp;		/* encapsulation = udp (default) | esp */
-	const struct alg *encr, *integ;
+	struct endpoint server;		/* port: 4500 unless told; 0 when native */
+	bool udp;			/* encapsulation = udp (default) | esp; never with AH */
+	bool ah;			/* protocol = ah; default esp */
+	const struct alg *encr, *integ; /* encr: NULL with AH */
 	uint32_t spi_in, spi_out;
 	uint8_t key_in[CONFIG_KEY_MAX], key_out[CONFIG_KEY_MAX];
 	size_t key_len; /* of each */

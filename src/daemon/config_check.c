@@ -207,7 +207,7 @@ bool config_connection_equal(const struct config_connection *a, const struct con
 	       a->has_network == b->has_network &&
 	       !memcmp(&a->network, &b->network, sizeof(a->network)) &&
 	       endpoint_equal(&a->care_of, &b->care_of) && endpoint_equal(&a->server, &b->server) &&
-	       a->udp == b->udp && a->encr == b->encr && a->integ == b->integ &&
+	       a->udp == b->udp && a->ah == b->ah && a->encr == b->encr && a->integ == b->integ &&
 	       a->spi_in == b->spi_in && a->spi_out == b->spi_out && a->key_len == b->key_len &&
 	       mem_equal(a->key_in, b->key_in, a->key_len) &&
 	       mem_equal(a->key_out, b->key_out, a->key_len) && a->esn == b->esn &&

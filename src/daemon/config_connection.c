@@ -37,11 +37,14 @@ int config_read_key(struct config_reading *r, cfg_t *sec, const char *name, size
 static int read_connection_key(struct config_reading *r, cfg_t *sec, const char *name,
 			       struct config_connection *c, uint8_t *out)
 {
-	size_t need = (size_t)c->encr->key_len + c->integ->key_len, len = 0;
+	size_t need = (c->encr ? c->encr->key_len : 0u) + (size_t)c->integ->key_len, len = 0;
 	int line = sec->line;
 
 	if (config_read_key(r, sec, name, need, out, CONFIG_KEY_MAX, &len, &line) < 0)
 		return -1;
+	if (len != need && c->ah)
+		return config_fail(r, line, "%s has %zu bytes; %s needs %zu: " CONFIG_KEYS_HINT,
+				   name, len, c->integ->name, need, need);
 	if (len != need)
 		return config_fail(
 		    r, line,
@@ -90,6 +93,8 @@ static int read_connection_server(struct config_reading *r, cfg_t *sec, struct c
 			return -1;
 		c->server.port = (uint16_t)port;
 	}
+	if (c->ah && c->server.port)
+		return config_fail(r, p ? p->line : i->line, "AH has no ports; remove the port");
 	if (!c->udp && c->server.port)
 		return config_fail(r, p ? p->line : i->line,
 				   "ESP without UDP has no ports; remove the port, or write "
@@ -115,15 +120,36 @@ static int read_connection_server(struct config_reading *r, cfg_t *sec, struct c
 			   i->text);
 }
 
-static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct config_connection *c)
+/* AH covers the outer addresses, so that nothing may stand between them and it. */
+static int read_connection_protocol(struct config_reading *r, cfg_t *sec,
+				    struct config_connection *c)
 {
+	static const char *const protocols[] = {"esp", "ah", NULL};
 	static const char *const encapsulations[] = {"udp", "esp", NULL};
-	const struct config_item *i;
+	const struct config_item *i = config_field(sec, "encapsulation");
 	unsigned word = 0;
 
+	if (config_field_word(r, sec, "protocol", protocols, &word) < 0)
+		return -1;
+	c->ah = word == 1;
+	if (c->ah && i)
+		return config_fail(r, i->line,
+				   "encapsulation: AH protects the outer addresses (RFC 4302), so "
+				   "it goes neither in UDP nor through a NAT; remove "
+				   "encapsulation, or write protocol = esp");
+	word = 0;
 	if (config_field_word(r, sec, "encapsulation", encapsulations, &word) < 0)
 		return -1;
-	c->udp = word == 0;
+	c->udp = !c->ah && word == 0;
+	return 0;
+}
+
+static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct config_connection *c)
+{
+	const struct config_item *i;
+
+	if (read_connection_protocol(r, sec, c) < 0)
+		return -1;
 	if (config_field_interface(r, sec, "interface", c->interface) < 0 ||
 	    read_connection_server(r, sec, c) < 0)
 		return -1;
@@ -141,6 +167,8 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 		return config_fail(r, i->line,
 				   "care-of is IPv%u and server IPv%u; write both of one family",
 				   c->care_of.addr.family, c->server.addr.family);
+	if (c->ah && c->care_of.port)
+		return config_fail(r, i->line, "care-of: AH has no ports; remove the port");
 	if (!c->udp && c->care_of.port)
 		return config_fail(r, i->line,
 				   "care-of: ESP without UDP has no ports; remove the "
@@ -152,9 +180,15 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 
 static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct config_connection *c)
 {
-	const struct config_item *i = config_field_needed(r, sec, "cipher", "aes128-cbc");
+	const struct config_item *i = config_field(sec, "cipher");
 
-	if (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0)
+	if (c->ah && i)
+		return config_fail(r, i->line,
+				   "cipher: AH encrypts nothing; remove it, or write protocol = "
+				   "esp");
+	if (!c->ah)
+		i = config_field_needed(r, sec, "cipher", "aes128-cbc");
+	if (!c->ah && (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0))
 		return -1;
 	i = config_field_needed(r, sec, "integrity",
 				"hmac-sha-256-128 (no cipher of configured keys "
@@ -277,9 +311,9 @@ static int read_place(struct config_reading *r, cfg_t *sec, struct config_termin
 		      unsigned preference)
 {
 	static const char *const of_ike[] = {
-	    "server",	    "port",	     "encapsulation",	 "esn",
-	    "keepalive",    "replay-window", "lifetime-packets", "lifetime-bytes",
-	    "lifetime-time"};
+	    "server",	     "port",	      "encapsulation",	  "esn",
+	    "keepalive",     "replay-window", "lifetime-packets", "lifetime-bytes",
+	    "lifetime-time", "protocol"};
 	struct config_place *p = place_add(t, sec->title, sec->line);
 	const struct config_item *network = config_field(sec, "network");
 

@@ -97,6 +97,7 @@ static struct sa *conn_sa(const struct config_connection *c, enum crypt_directio
 	    .hard_bytes = c->hard_bytes,
 	    .peer = peer,
 	    .conn = conn,
+	    .ah = c->ah,
 	};
 	return sa_new(&cfg, direction, err);
 }

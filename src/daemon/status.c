@@ -73,14 +73,17 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 			    c->interface[0] ? json_string(c->interface) : json_null());
 	json_object_set_new(o, "network", network_json(&c->network));
 	json_object_set_new(o, "server", endpoint_json(&c->server));
-	json_object_set_new(o, "encapsulation", json_string(c->udp ? "udp" : "esp"));
+	json_object_set_new(o, "protocol", json_string(c->out->ah ? "ah" : "esp"));
+	json_object_set_new(o, "encapsulation",
+			    c->out->ah ? json_null() : json_string(c->udp ? "udp" : "esp"));
 	/* Only the home server sees both addresses. */
 	json_object_set_new(o, "behind_nat",
 			    n->cfg->role == ROLE_HOME_SERVER ? json_boolean(c->behind_nat)
 							     : json_null());
 	json_object_set_new(o, "spi_in", spi_json(c->in));
 	json_object_set_new(o, "spi_out", spi_json(c->out));
-	json_object_set_new(o, "cipher", json_string(c->in->encr->name));
+	json_object_set_new(o, "cipher",
+			    c->in->encr ? json_string(c->in->encr->name) : json_null());
 	json_object_set_new(o, "integrity",
 			    c->in->integ ? json_string(c->in->integ->name) : json_null());
 	json_object_set_new(o, "heard_ms", heard ? json_real(ms_since(heard, now)) : json_null());

@@ -32,7 +32,10 @@
 	/* ourselves */                                                                            \
 	X(SEND_FAILED, "send-failed", "the system refused to send")                                \
 	X(TUN_FAILED, "tun-failed", "the TUN device refused the packet")                           \
-	X(CONTROL_BUSY, "control-busy", "control had no room for another message")
+	X(CONTROL_BUSY, "control-busy", "control had no room for another message")                 \
+	/* from the network, again */                                                              \
+	X(WRONG_PROTOCOL, "wrong-protocol", "AH where the SA is of ESP, or the reverse")           \
+	X(BAD_OUTER, "bad-outer", "headers before AH that are not sound")
 
 enum drop_reason {
 #define X(id, name, text) DROP_##id,

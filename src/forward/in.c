@@ -6,7 +6,7 @@
  * replay mark
  *   -> trailer -> inner addresses against the SA's peer -> control, or merged -> TUN
  *
- * RFC 4303 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
+ * RFC 4303 3.4, RFC 4302 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
  *
  * Nothing is changed before a packet is authentic.  A packet that is not, or whose number came
  * before, may be a hello (sadb/sa.h): it is tried once more with the hello's number.  Opening
@@ -210,6 +210,7 @@ static void add_packet(struct fwd_worker *w, const struct fwd_dgram *d, uint8_t 
 	packet->len = len;
 	packet->spi = reader_u32(&r);
 	packet->lo = reader_u32(&r);
+	packet->ah_len = 0;
 	packet->same = in->taken > 0 && packet[-1].spi == packet->spi;
 	if (!packet->same)
 		sadb_prefetch(w->cfg->sadb, packet->spi);
@@ -237,6 +238,27 @@ static void find_sas(struct fwd_worker *w)
 			sa_prefetch_window(packets[i].sa, packets[i].lo);
 }
 
+/* One whose outer headers are there.  They are of no use afterwards but for its ICV. */
+static void add_ah(struct fwd_worker *w, const struct fwd_dgram *d)
+{
+	struct fwd_in *in = &w->in;
+	uint8_t *ip = d->data + d->head_off;
+	struct ah_header h;
+	if (d->len < d->head_len || !ah_read(ip + d->head_len, d->len - d->head_len, &h)) {
+		fwd_drop(w, DROP_RUNT, 1);
+		return;
+	}
+	if (!(d->src.addr.family == 4 ? ah_zero_ip4(ip, d->head_len)
+				      : ah_zero_ip6(ip, d->head_len))) {
+		fwd_drop(w, DROP_BAD_OUTER, 1);
+		return;
+	}
+	struct in_packet *packet = &in->packets[in->taken++];
+	*packet = (struct in_packet){
+	    .dgram = d, .esp = ip, .len = d->len, .spi = h.spi, .lo = h.seq, .ah_len = h.len};
+	sadb_prefetch(w->cfg->sadb, h.spi);
+}
+
 /* Why a packet of this SA is not even opened; DROP_COUNT: it may be. */
 static enum drop_reason refusal(const struct in_packet *in, bool udp)
 {
@@ -247,6 +269,11 @@ static enum drop_reason refusal(const struct in_packet *in, bool udp)
 		return DROP_WRONG_FORM;
 	if (atomic_load_explicit(&sa->dead, memory_order_relaxed))
 		return DROP_SA_DEAD;
+	if (__builtin_expect(sa->ah != (in->ah_len != 0), 0))
+		return DROP_WRONG_PROTOCOL;
+	if (in->ah_len)
+		return ah_len_fits(in->ah_len, (size_t)sa->iv_len + sa->icv_len) ? DROP_COUNT
+										 : DROP_RUNT;
 	if (in->len < (uint32_t)ESP_MIN_LEN + sa->iv_len + sa->icv_len)
 		return DROP_RUNT;
 	return DROP_COUNT;
@@ -276,6 +303,8 @@ static void choose_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 		    .len = packet->len,
 		    .seq_hi = (uint32_t)(packet->number >> 32),
 		    .esn = sa->esn,
+		    .icv_at =
+			packet->ah_len ? (uint16_t)(packet->dgram->head_len + AH_FIXED_LEN) : 0,
 		};
 		if (in->count != i)
 			in->packets[in->count] = *packet;
@@ -295,9 +324,7 @@ static void open_packets(struct fwd_worker *w, usec_t now_us)
 		if (in->ops[i].ok || !in->packets[i].may_hello ||
 		    !fwd_limit_ok(&in->second_tries, now_us, SECOND_TRIES_PER_SEC))
 			continue;
-		struct reader r = reader_of(in->ops[i].esp, ESP_HEADER_LEN);
-		reader_skip(&r, 4);
-		uint32_t lo = reader_u32(&r);
+		uint32_t lo = in->packets[i].lo;
 		in->again_of[again] = (uint16_t)i;
 		in->again[again] = in->ops[i];
 		in->again[again++].seq_hi = lo;
@@ -498,6 +525,30 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 	merge_add(&w->in.merge, packet, info);
 }
 
+/* What the opened packet protects. */
+struct in_payload {
+	uint8_t *data;
+	size_t len;
+	uint8_t next_header;
+};
+
+static bool read_payload(const struct in_packet *in, const struct crypt_op *op,
+			 struct in_payload *out)
+{
+	const struct sa *sa = in->sa;
+	if (in->ah_len) {
+		size_t head = (size_t)in->dgram->head_len + in->ah_len;
+		out->data = op->esp + head;
+		out->len = op->len - head;
+		out->next_header = op->esp[in->dgram->head_len];
+		return true;
+	}
+	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
+	out->data = op->esp + head;
+	return esp_read_trailer(out->data, op->len - head - sa->icv_len, &out->len,
+				&out->next_header);
+}
+
 static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 {
 	const struct in_packet *in = &w->in.packets[i];
@@ -515,28 +566,27 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 	}
 	if (!in->hello && !mark_packet(w, in, now_us))
 		return;
-	uint8_t *payload = op->esp + ESP_HEADER_LEN + sa->iv_len;
-	size_t len = op->len - ESP_HEADER_LEN - (size_t)sa->iv_len - sa->icv_len;
-	uint8_t next_header;
-	bool sound = esp_read_trailer(payload, len, &len, &next_header);
+	struct in_payload payload;
+	bool sound = read_payload(in, op, &payload);
 	if (!in->hello)
-		fwd_count(w, sa, false, 1, sound ? len : 0, now_us);
+		fwd_count(w, sa, false, 1, sound ? payload.len : 0, now_us);
 	if (!sound) {
 		fwd_drop(w, DROP_BAD_TRAILER, 1);
 		return;
 	}
+	uint8_t next_header = payload.next_header;
 	if (next_header == IP_PROTO_NONE) {
-		take_dummy(w, in, payload, len, now_us);
+		take_dummy(w, in, payload.data, payload.len, now_us);
 		return;
 	}
 	struct ip_info info;
 	uint8_t version = next_header == IP_PROTO_IPIP ? 4 : 6;
 	if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
-	    !ip_parse(payload, len, &info) || info.version != version) {
+	    !ip_parse(payload.data, payload.len, &info) || info.version != version) {
 		fwd_drop(w, DROP_BAD_INNER, 1);
 		return;
 	}
-	take_inner(w, in, payload, &info, now_us);
+	take_inner(w, in, payload.data, &info, now_us);
 }
 
 static void write_tun(struct fwd_worker *w)
@@ -575,6 +625,12 @@ static void take_dgram(struct fwd_worker *w, const struct fwd_dgram *d, bool udp
 	uint32_t len = d->len < FWD_BUFFER_LEN ? d->len : FWD_BUFFER_LEN;
 	uint32_t size = d->gso_size ? d->gso_size : len;
 	uint32_t off = 0;
+	if (__builtin_expect(d->head_len != 0, 0)) {
+		if (w->in.taken == FWD_OPS_MAX)
+			finish_packets(w, udp, now_us);
+		add_ah(w, d);
+		return;
+	}
 	do {
 		uint32_t part = len - off < size ? len - off : size;
 		if (w->in.taken == FWD_OPS_MAX)

@@ -6,7 +6,7 @@
  *   one number for each packet and sequence space -> a copy for each connection into the arena
  *   -> sealed together -> neighbours of one length leave as one UDP_SEGMENT send
  *
- * RFC 4301 8 (DF, path MTU), RFC 6040 (ECN), RFC 4303 3.3, RFC 3948.
+ * RFC 4301 8 (DF, path MTU), RFC 6040 (ECN), RFC 4303 3.3, RFC 4302 3.3, RFC 3948.
  *
  * Copies on several connections must be the same packet under the same number, since the
  * receiver keeps whichever comes first: so a frame is cut once, for all of them.
@@ -56,6 +56,17 @@ static bool joins(const struct fwd_out *o, unsigned first, unsigned last, unsign
 	       o->ops[last].esp + o->ops[last].len == o->ops[i].esp;
 }
 
+/* Where what is sent begins: IPv4 has its header with it, IPv6's is the system's to write. */
+static void finish_ah(const struct out_packet *p, uint8_t *packet, struct fwd_send *send)
+{
+	if (p->head_len == IP4_HEADER_LEN) {
+		ah_finish_ip4(packet, p->tos, p->df);
+		return;
+	}
+	send->data += p->head_len;
+	send->len -= p->head_len;
+}
+
 static unsigned make_sends(struct fwd_worker *w)
 {
 	struct fwd_out *o = &w->out;
@@ -85,6 +96,8 @@ static unsigned make_sends(struct fwd_worker *w)
 		    .tos = p->tos,
 		    .df = p->df,
 		};
+		if (__builtin_expect(p->head_len != 0, 0))
+			finish_ah(p, o->ops[first].esp, &o->sends[sends - 1]);
 	}
 	return sends;
 }
@@ -134,6 +147,55 @@ void out_flush(struct fwd_worker *w, usec_t now_us)
 	o->used = 0;
 }
 
+/* Room in the arena for a packet of len bytes. */
+static uint8_t *arena_room(struct fwd_worker *w, size_t len, usec_t now_us)
+{
+	struct fwd_out *o = &w->out;
+	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
+		out_flush(w, now_us);
+	uint8_t *p = o->arena + o->used;
+	o->used += len;
+	return p;
+}
+
+/* The same as out_room for AH: its outer IP header is a part of the packet, as the ICV sees it.
+ * IPv4's Identification is covered by the ICV, so it is ours to choose: the low part of the
+ * number. */
+static uint8_t *out_room_ah(struct fwd_worker *w, const struct target *t, uint64_t number,
+			    const struct outer *outer, uint32_t inner_len, usec_t now_us)
+{
+	struct fwd_out *o = &w->out;
+	const struct sa *sa = t->sa;
+	const struct addr *src = &t->path->local.addr, *dst = &t->path->remote.addr;
+	struct ah_header h = {.next_header = outer->next_header,
+			      .len = (uint16_t)sa_ah_len(sa, dst->family),
+			      .spi = sa->spi,
+			      .seq = (uint32_t)number};
+	size_t head = dst->family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+	size_t len = head + h.len + inner_len;
+	uint8_t *p = arena_room(w, len, now_us);
+	uint16_t id = (uint16_t)number ? (uint16_t)number : UINT16_MAX;
+	ah_write_ip(p, head, src, dst, id, len - head);
+	ah_write(p + head, h.len, &h);
+	o->ops[o->count] = (struct crypt_op){
+	    .crypt = sa->crypt,
+	    .esp = p,
+	    .len = (uint32_t)len,
+	    .seq_hi = (uint32_t)(number >> 32),
+	    .esn = sa->esn,
+	    .icv_at = (uint16_t)(head + AH_FIXED_LEN),
+	};
+	o->packets[o->count++] = (struct out_packet){
+	    .sa = t->sa,
+	    .path = t->path,
+	    .tos = outer->tos,
+	    .df = outer->df,
+	    .alone = true,
+	    .head_len = (uint8_t)head,
+	};
+	return p + head + h.len;
+}
+
 /* Room in the arena for an ESP packet with everything but the payload filled in: returns where
  * that goes. */
 static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t number,
@@ -141,14 +203,12 @@ static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t 
 {
 	struct fwd_out *o = &w->out;
 	const struct sa *sa = t->sa;
+	if (__builtin_expect(sa->ah, 0))
+		return out_room_ah(w, t, number, outer, inner_len, now_us);
 	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
 	size_t body = inner_len + esp_pad_len(inner_len, sa->block_len) + ESP_TRAILER_LEN;
 	size_t len = head + body + sa->icv_len;
-	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
-		out_flush(w, now_us);
-
-	uint8_t *p = o->arena + o->used;
-	o->used += len;
+	uint8_t *p = arena_room(w, len, now_us);
 	struct writer esp = writer_of(p, ESP_HEADER_LEN);
 	writer_u32(&esp, sa->spi);
 	writer_u32(&esp, (uint32_t)number);
@@ -180,6 +240,13 @@ static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 	return path->mtu > overhead ? sa_inner_mtu(sa, path->mtu - overhead) : 0;
 }
 
+/* AH covers the address that a packet is sent from, which must be known before. */
+static bool path_serves(const struct sa *sa, const struct path *path)
+{
+	return !sa->ah || (path->local.addr.family == path->remote.addr.family &&
+			   !addr_is_any(&path->local.addr));
+}
+
 /* False, and *why, when no copy can be sent.  active: NULL is none. */
 static bool find_targets(const struct active *active, struct targets *out, enum drop_reason *why)
 {
@@ -193,7 +260,7 @@ static bool find_targets(const struct active *active, struct targets *out, enum 
 			*why = DROP_SA_DEAD;
 			continue;
 		}
-		if (!path) {
+		if (!path || !path_serves(sa, path)) {
 			*why = DROP_NO_PATH;
 			continue;
 		}
@@ -503,7 +570,7 @@ void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us
 		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
-	if (!ts.list[0].path) {
+	if (!ts.list[0].path || !path_serves(sa, ts.list[0].path)) {
 		fwd_drop(w, DROP_NO_PATH, 1);
 		return;
 	}

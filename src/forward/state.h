@@ -15,6 +15,7 @@
 #include "forward/ikebox.h"
 #include "forward/merge.h"
 #include "forward/segment.h"
+#include "wire/ah.h"
 #include "wire/esp.h"
 #include "wire/ip.h"
 
@@ -76,7 +77,8 @@ struct out_packet {
 	const struct path *path;
 	uint8_t tos;
 	bool df;
-	bool alone; /* never in a UDP_SEGMENT send */
+	bool alone;	  /* never in a UDP_SEGMENT send */
+	uint8_t head_len; /* AH: of its outer IP header, which is before it; else 0 */
 };
 
 /* Where a frame goes. */
@@ -105,9 +107,10 @@ struct fwd_out {
 struct in_packet {
 	struct sa *sa;
 	const struct fwd_dgram *dgram;
-	uint8_t *esp;
+	uint8_t *esp;	       /* AH: from its outer IP header */
 	uint32_t len, spi, lo; /* lo: of its number */
 	bool same;	       /* SPI as the one before it */
+	uint16_t ah_len;       /* of its authentication header; 0: ESP */
 	uint64_t number;
 	enum drop_reason fallback; /* why it is dropped if it does not verify */
 	bool hello;		   /* number is the hello number */

@@ -16,6 +16,7 @@
 #include "sadb/sa.h"
 
 #include "base/lines.h"
+#include "wire/ah.h"
 #include "wire/esp.h"
 
 static int sa_check(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
@@ -50,12 +51,19 @@ static size_t sa_len(bool shared_space)
 	return shared_space ? offsetof(struct sa, own_space) : sizeof(struct sa);
 }
 
+static struct crypt *sa_crypt(const struct sa_config *cfg, enum crypt_direction direction,
+			      struct err *err)
+{
+	if (cfg->ah)
+		return crypt_new_ah(cfg->integ, cfg->key, cfg->key_len, direction, err);
+	return crypt_new(cfg->encr, cfg->integ, cfg->key, cfg->key_len, direction, err);
+}
+
 struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
 {
 	if (sa_check(cfg, direction, err) != 0)
 		return NULL;
-	struct crypt *crypt =
-	    crypt_new(cfg->encr, cfg->integ, cfg->key, cfg->key_len, direction, err);
+	struct crypt *crypt = sa_crypt(cfg, direction, err);
 	if (!crypt)
 		return NULL;
 	bool shared = cfg->esn && !cfg->own_space;
@@ -64,16 +72,18 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->esn = cfg->esn;
 	sa->configured_keys = cfg->configured_keys;
 	atomic_store(&sa->udp, cfg->udp);
-	sa->iv_len = cfg->encr->iv_len;
-	sa->block_len = cfg->encr->block_len;
-	sa->icv_len = cfg->integ ? cfg->integ->icv_len : cfg->encr->icv_len;
+	const struct alg *encr = cfg->ah ? cfg->integ : cfg->encr;
+	sa->ah = cfg->ah;
+	sa->iv_len = encr->iv_len;
+	sa->block_len = encr->block_len;
+	sa->icv_len = cfg->integ ? cfg->integ->icv_len : encr->icv_len;
 	sa->crypt = crypt;
 	sa->peer = cfg->peer;
 	sa->soft_packets = cfg->soft_packets;
 	sa->hard_packets = cfg->hard_packets;
 	sa->soft_bytes = cfg->soft_bytes;
 	sa->hard_bytes = cfg->hard_bytes;
-	sa->encr = cfg->encr;
+	sa->encr = cfg->ah ? NULL : cfg->encr;
 	sa->integ = cfg->integ;
 	sa->conn = cfg->conn;
 	if (shared)
@@ -155,8 +165,18 @@ struct path *sa_path_copy(const struct sa *sa)
 	return copy;
 }
 
+size_t sa_ah_len(const struct sa *sa, uint8_t family)
+{
+	return ah_len((size_t)sa->iv_len + sa->icv_len, family);
+}
+
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)
 {
+	if (sa->ah) {
+		const struct path *path = rcu_dereference(sa->path);
+		uint32_t head = (uint32_t)sa_ah_len(sa, path ? path->remote.addr.family : 6);
+		return room > head ? room - head : 0;
+	}
 	uint32_t block = sa->block_len < 4 ? 4 : sa->block_len;
 	uint32_t around = ESP_HEADER_LEN + (uint32_t)sa->iv_len + sa->icv_len;
 	if (room < around)

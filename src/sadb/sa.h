@@ -108,6 +108,7 @@ struct sa {
 	_Atomic bool dead;   /* a hard lifetime ended: drop */
 	_Atomic bool soft_told;
 	bool path_lent;	     /* control: path is another SA's */
+	bool ah;	     /* AH; else ESP */
 	struct crypt *crypt; /* owned */
 	struct space *space; /* borrowed: the peer's, or own_space */
 	struct peer *peer;   /* borrowed */
@@ -132,8 +133,8 @@ struct sa {
 	uint64_t unread;	 /* [packet] highest number of a copy refused unread */
 	uint32_t unread_resets;	 /* space->resets when unread was set */
 	/* cold */
-	const struct alg *encr, *integ;
-	void *conn; /* control's connection */
+	const struct alg *encr, *integ; /* AH: encr is NULL */
+	void *conn;			/* control's connection */
 	struct rcu_head rcu;
 	/* The last member: there is no memory for it where the peer's space is used. */
 	struct space own_space;
@@ -181,6 +182,7 @@ struct sa_config {
 	uint64_t soft_packets, hard_packets, soft_bytes, hard_bytes;
 	struct peer *peer; /* borrowed; its space must have a replay window when it is shared */
 	void *conn;
+	bool ah; /* integ alone is used: an integrity algorithm, or AES-GMAC; never udp */
 };
 
 /* NULL with err.  Numbers of an own space start at 1; without ESN the number 2^32 is never
@@ -197,8 +199,10 @@ void sa_set_path(struct sa *sa, struct path *path);
 void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path);
 /* A copy of its path; NULL: it has none. */
 struct path *sa_path_copy(const struct sa *sa);
-/* Bytes that ESP adds to an inner packet, without the outer IP and UDP headers: the largest
- * inner packet that fits in `room` bytes of ESP packet. */
+/* Of its authentication header on a packet of this family. */
+size_t sa_ah_len(const struct sa *sa, uint8_t family);
+/* Bytes that ESP or AH adds to an inner packet, without the outer IP and UDP headers: the largest
+ * inner packet that fits in `room` bytes of ESP packet.  AH depends on the path's family. */
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);
 
 /* The active connections of a binding, as the packet path sees them: immutable, replaced as a

@@ -126,7 +126,7 @@ class Guest:
     """A Linux kernel at one end of a TAP device that exists, with guest.py in it."""
 
     def __init__(self, uml_run, where, ns=HOST, tap=TAP, addresses=("10.9.0.2/24", "fd09::2/64"),
-                 modules="esp4,esp6,xfrm_user,tunnel4,tunnel6", name="guest"):
+                 modules="esp4,esp6,ah4,ah6,xfrm_user,tunnel4,tunnel6", name="guest"):
         self.path = where / f"{name}.log"
         address = addresses[0].split("/")[0]
         self.out = open(self.path, "w+")

@@ -17,6 +17,8 @@ CASES = [
     Case(12, "aes256-cbc", "hmac-sha-384-192", 4, False),
     Case(13, "null", "hmac-sha-512-256", 6, False, window=0),
     Case(14, "aes256-cbc", "hmac-sha-1-96", 6, True),
+    Case(16, "null", "hmac-sha-512-256", 4, False, protocol="ah"),
+    Case(17, "null", "hmac-sha-256-128", 6, False, protocol="ah"),
 ]
 
 

@@ -19,6 +19,9 @@ CASES = [
     Case(3, "null", "hmac-sha-384-192", 6, True, window=0),
     Case(4, "aes128-cbc", "hmac-sha-1-96", 6, False),
     Case(5, "aes128-cbc", "hmac-sha-256-128", 4, True, skew_s=3600),
+    Case(6, "null", "hmac-sha-256-128", 4, False, protocol="ah"),
+    Case(7, "null", "hmac-sha-384-192", 6, False, protocol="ah", window=0),
+    Case(8, "null", "hmac-sha-1-96", 4, False, protocol="ah"),
 ]
 
 

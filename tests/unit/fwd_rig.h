@@ -37,6 +37,7 @@ struct rig_packet {
 	uint8_t tos;
 	bool df;
 	struct endpoint src, dst;
+	uint16_t head_len; /* as struct fwd_dgram has it */
 };
 
 struct rig_list {
@@ -64,6 +65,7 @@ struct rig_config {
 	int outer;		    /* 4 or 6 */
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
 	bool no_offload, udp_offload, strict, ike, own_space;
+	bool ah; /* integ alone; native */
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -157,6 +159,7 @@ static RIG_UNUSED int rig_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgram
 		dgrams[i].tos = p->tos;
 		dgrams[i].src = p->src;
 		dgrams[i].dst = p->dst.addr;
+		dgrams[i].head_len = p->head_len;
 	}
 	return i;
 }
@@ -228,7 +231,8 @@ static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned 
 	    .encr = encr,
 	    .integ = integ,
 	    .key = key,
-	    .key_len = crypt_key_len(encr, integ),
+	    .key_len = r->cfg.ah ? integ->key_len : crypt_key_len(encr, integ),
+	    .ah = r->cfg.ah,
 	    .esn = !r->cfg.no_esn,
 	    .configured_keys = !r->cfg.fresh,
 	    .udp = !r->cfg.native,
@@ -385,6 +389,7 @@ static RIG_UNUSED void rig_put(struct rig *r, int to, const struct rig_packet *p
 	d->gso_size = p->gso_size;
 	d->tos = p->tos;
 	d->src = p->src;
+	d->head_len = p->head_len;
 }
 
 /* What `from` sent arrives at the other. */
