@@ -27,8 +27,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SOJOURN_BUILD", ROOT / "build"))
 HERE = Path(__file__).resolve().parent
-HOST = "sj-i-host"
-TAP = "sj-i-tap"
+TAG = os.environ.get("SOJOURN_TAG", "i")
+HOST = f"sj-{TAG}-host"
+TAP = f"sj-{TAG}-tap"
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
