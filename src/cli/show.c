@@ -161,6 +161,7 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *c = json_array_get(list, i);
 		bool ah = json_is_null(get(c, "encapsulation"));
+		bool cipher = !json_is_null(get(c, "cipher"));
 		CLEANUP_FREE char *encap = table_string(get(c, ah ? "protocol" : "encapsulation"));
 		table_row(t, (char *[]){
 				 table_string(get(c, "name")),
@@ -172,7 +173,7 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 				 table_string(get(c, "server")),
 				 table_text("%s%s", encap,
 					    json_is_true(get(c, "behind_nat")) ? ", NAT" : ""),
-				 table_string(get(c, ah ? "integrity" : "cipher")),
+				 table_string(get(c, cipher ? "cipher" : "integrity")),
 				 table_ms(get(c, "rtt_ms")),
 				 table_ms(get(c, "heard_ms")),
 				 table_bytes(get(get(c, "rx"), "bytes")),

@@ -38,10 +38,17 @@ static int read_connection_key(struct config_reading *r, cfg_t *sec, const char 
 			       struct config_connection *c, uint8_t *out)
 {
 	size_t need = (c->encr ? c->encr->key_len : 0u) + (size_t)c->integ->key_len, len = 0;
+	need += c->bundle ? c->integ->key_len : 0u;
 	int line = sec->line;
 
 	if (config_read_key(r, sec, name, need, out, CONFIG_KEY_MAX, &len, &line) < 0)
 		return -1;
+	if (len != need && c->bundle)
+		return config_fail(r, line,
+				   "%s has %zu bytes; %s and %s need %zu (%u of ESP's encryption, "
+				   "then %u of its integrity, then %u of AH's): " CONFIG_KEYS_HINT,
+				   name, len, c->encr->name, c->integ->name, need, c->encr->key_len,
+				   c->integ->key_len, c->integ->key_len, need);
 	if (len != need && c->ah)
 		return config_fail(r, line, "%s has %zu bytes; %s needs %zu: " CONFIG_KEYS_HINT,
 				   name, len, c->integ->name, need, need);
@@ -124,14 +131,15 @@ static int read_connection_server(struct config_reading *r, cfg_t *sec, struct c
 static int read_connection_protocol(struct config_reading *r, cfg_t *sec,
 				    struct config_connection *c)
 {
-	static const char *const protocols[] = {"esp", "ah", NULL};
+	static const char *const protocols[] = {"esp", "ah", "ah-esp", "ah+esp", NULL};
 	static const char *const encapsulations[] = {"udp", "esp", NULL};
 	const struct config_item *i = config_field(sec, "encapsulation");
 	unsigned word = 0;
 
 	if (config_field_word(r, sec, "protocol", protocols, &word) < 0)
 		return -1;
-	c->ah = word == 1;
+	c->ah = word != 0;
+	c->bundle = word >= 2; /* "ah+esp" only in quotes: + is a sign of the syntax */
 	if (c->ah && i)
 		return config_fail(r, i->line,
 				   "encapsulation: AH protects the outer addresses (RFC 4302), so "
@@ -178,17 +186,31 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 	return 0;
 }
 
+/* Of ESP within AH: the same as AH's unless told, since an SPI is of one protocol. */
+static int read_inner_spi(struct config_reading *r, cfg_t *sec, const struct config_connection *c,
+			  const char *name, uint32_t of_ah, uint32_t *out)
+{
+	const struct config_item *i = config_field(sec, name);
+
+	if (i && !c->bundle)
+		return config_fail(r, i->line, "%s: only protocol = ah-esp has it; remove it",
+				   name);
+	*out = c->bundle ? of_ah : 0;
+	return i ? config_read_spi(r, sec, name, out) : 0;
+}
+
 static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct config_connection *c)
 {
 	const struct config_item *i = config_field(sec, "cipher");
 
-	if (c->ah && i)
+	bool esp = !c->ah || c->bundle;
+	if (!esp && i)
 		return config_fail(r, i->line,
 				   "cipher: AH encrypts nothing; remove it, or write protocol = "
-				   "esp");
-	if (!c->ah)
+				   "esp or ah-esp");
+	if (esp)
 		i = config_field_needed(r, sec, "cipher", "aes128-cbc");
-	if (!c->ah && (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0))
+	if (esp && (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0))
 		return -1;
 	i = config_field_needed(r, sec, "integrity",
 				"hmac-sha-256-128 (no cipher of configured keys "
@@ -197,6 +219,9 @@ static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct con
 		return -1;
 	if (config_read_spi(r, sec, "spi-in", &c->spi_in) < 0 ||
 	    config_read_spi(r, sec, "spi-out", &c->spi_out) < 0)
+		return -1;
+	if (read_inner_spi(r, sec, c, "esp-spi-in", c->spi_in, &c->esp_spi_in) < 0 ||
+	    read_inner_spi(r, sec, c, "esp-spi-out", c->spi_out, &c->esp_spi_out) < 0)
 		return -1;
 	if (read_connection_key(r, sec, "key-in", c, c->key_in) < 0)
 		return -1;

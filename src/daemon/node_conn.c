@@ -98,6 +98,7 @@ static struct sa *conn_sa(const struct config_connection *c, enum crypt_directio
 	    .peer = peer,
 	    .conn = conn,
 	    .ah = c->ah,
+	    .esp_spi = in ? c->esp_spi_in : c->esp_spi_out,
 	};
 	return sa_new(&cfg, direction, err);
 }

@@ -73,7 +73,7 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 			    c->interface[0] ? json_string(c->interface) : json_null());
 	json_object_set_new(o, "network", network_json(&c->network));
 	json_object_set_new(o, "server", endpoint_json(&c->server));
-	json_object_set_new(o, "protocol", json_string(c->out->ah ? "ah" : "esp"));
+	json_object_set_new(o, "protocol", json_string(sa_protocol_text(c->out)));
 	json_object_set_new(o, "encapsulation",
 			    c->out->ah ? json_null() : json_string(c->udp ? "udp" : "esp"));
 	/* Only the home server sees both addresses. */

@@ -35,7 +35,8 @@
 	X(CONTROL_BUSY, "control-busy", "control had no room for another message")                 \
 	/* from the network, again */                                                              \
 	X(WRONG_PROTOCOL, "wrong-protocol", "AH where the SA is of ESP, or the reverse")           \
-	X(BAD_OUTER, "bad-outer", "headers before AH that are not sound")
+	X(BAD_OUTER, "bad-outer", "headers before AH that are not sound")                          \
+	X(NOT_THE_BUNDLE, "not-the-bundle", "not the ESP that the bundle has inside AH")
 
 enum drop_reason {
 #define X(id, name, text) DROP_##id,

@@ -338,6 +338,66 @@ static void open_packets(struct fwd_worker *w, usec_t now_us)
 		in->ops[in->again_of[i]].ok = in->again[i].ok;
 }
 
+/* --- a bundle: ESP within AH that is authentic */
+
+static uint32_t ah_end(const struct in_packet *in)
+{
+	return (uint32_t)in->dgram->head_len + in->ah_len;
+}
+
+/* The number with this low half that is next to the one of the packet around. */
+static uint64_t number_beside(uint64_t around, uint32_t lo)
+{
+	uint64_t number = (around & ~(uint64_t)UINT32_MAX) | lo;
+	if (number > around && number - around > INT32_MAX && number > UINT32_MAX)
+		return number - UINT32_MAX - 1;
+	if (number < around && around - number > INT32_MAX)
+		return number + UINT32_MAX + 1;
+	return number;
+}
+
+static bool inner_of(const struct in_packet *in, uint8_t *packet, uint32_t len,
+		     struct crypt_op *out)
+{
+	const struct sa *sa = in->sa;
+	uint32_t head = ah_end(in);
+	struct reader r = reader_of(packet + head, len - head);
+	uint32_t spi = reader_u32(&r), lo = reader_u32(&r);
+	if (r.failed || packet[in->dgram->head_len] != IP_PROTO_ESP || spi != sa->inner->spi)
+		return false;
+	*out = (struct crypt_op){
+	    .crypt = sa->inner->crypt,
+	    .esp = packet + head,
+	    .len = len - head,
+	    .seq_hi = (uint32_t)(number_beside(in->number, lo) >> 32),
+	    .esn = sa->esn,
+	};
+	return true;
+}
+
+static void open_inner(struct fwd_worker *w)
+{
+	struct fwd_in *in = &w->in;
+	unsigned n = 0;
+	for (unsigned i = 0; i < in->count; i++) {
+		struct in_packet *packet = &in->packets[i];
+		struct crypt_op *op = &in->ops[i];
+		if (!packet->ah_len || !op->ok || !packet->sa->inner)
+			continue;
+		if (inner_of(packet, op->esp, op->len, &in->again[n])) {
+			in->again_of[n++] = (uint16_t)i;
+		} else {
+			op->ok = false;
+			packet->fallback = DROP_NOT_THE_BUNDLE;
+		}
+	}
+	if (n == 0)
+		return;
+	crypt_open(w->crypt, in->again, n);
+	for (unsigned i = 0; i < n; i++)
+		in->ops[in->again_of[i]].ok = in->again[i].ok;
+}
+
 /* --- after opening */
 
 /* The newest packet of the SA came from elsewhere than expected: control decides. */
@@ -536,8 +596,15 @@ static bool read_payload(const struct in_packet *in, const struct crypt_op *op,
 			 struct in_payload *out)
 {
 	const struct sa *sa = in->sa;
+	if (in->ah_len && sa->inner) {
+		const struct sa_inner *inner = sa->inner;
+		size_t head = ah_end(in) + ESP_HEADER_LEN + inner->iv_len;
+		out->data = op->esp + head;
+		return esp_read_trailer(out->data, op->len - head - inner->icv_len, &out->len,
+					&out->next_header);
+	}
 	if (in->ah_len) {
-		size_t head = (size_t)in->dgram->head_len + in->ah_len;
+		size_t head = ah_end(in);
 		out->data = op->esp + head;
 		out->len = op->len - head;
 		out->next_header = op->esp[in->dgram->head_len];
@@ -612,6 +679,7 @@ static void finish_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 	if (w->in.count == 0)
 		return;
 	open_packets(w, now_us);
+	open_inner(w);
 	merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
 	for (unsigned i = 0; i < w->in.count; i++)
 		accept_packet(w, i, now_us);

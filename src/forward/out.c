@@ -130,12 +130,25 @@ static void send_failed(struct fwd_worker *w, unsigned i, usec_t now_us)
 	fwd_unlock(w, &sa->space->tx_lock);
 }
 
+/* From the inside out. */
+static void seal_packets(struct fwd_worker *w)
+{
+	struct fwd_out *o = &w->out;
+	if (o->inner_count)
+		crypt_seal(w->crypt, o->inner_ops, o->inner_count);
+	crypt_seal(w->crypt, o->ops, o->count);
+	for (unsigned i = 0; i < o->inner_count; i++)
+		if (!o->inner_ops[i].ok)
+			o->ops[o->inner_of[i]].ok = false;
+	o->inner_count = 0;
+}
+
 void out_flush(struct fwd_worker *w, usec_t now_us)
 {
 	struct fwd_out *o = &w->out;
 	if (o->count == 0)
 		return;
-	crypt_seal(w->crypt, o->ops, o->count);
+	seal_packets(w);
 	unsigned n = make_sends(w);
 	int sent = n ? w->io.send(w->io.ctx, o->sends, (int)n) : 0;
 	fwd_add(&w->stats.out_sends, (uint64_t)(sent > 0 ? sent : 0));
@@ -158,6 +171,38 @@ static uint8_t *arena_room(struct fwd_worker *w, size_t len, usec_t now_us)
 	return p;
 }
 
+/* ESP within AH, under the same number: the fixed part and the trailer; returns where the inner
+ * packet goes. */
+static uint8_t *put_inner(struct fwd_out *o, const struct sa *sa, uint64_t number, uint8_t *esp,
+			  size_t esp_len, uint8_t next_header, uint32_t inner_len)
+{
+	const struct sa_inner *inner = sa->inner;
+	struct writer w = writer_of(esp, ESP_HEADER_LEN);
+	uint8_t *payload = esp + ESP_HEADER_LEN + inner->iv_len;
+	writer_u32(&w, inner->spi);
+	writer_u32(&w, (uint32_t)number);
+	esp_write_trailer(payload, inner_len, inner->block_len, next_header);
+	o->inner_of[o->inner_count] = (uint16_t)o->count;
+	o->inner_ops[o->inner_count++] = (struct crypt_op){
+	    .crypt = inner->crypt,
+	    .esp = esp,
+	    .len = (uint32_t)esp_len,
+	    .seq_hi = (uint32_t)(number >> 32),
+	    .esn = sa->esn,
+	};
+	return payload;
+}
+
+/* Of what AH goes around. */
+static size_t body_len(const struct sa *sa, uint32_t inner_len)
+{
+	const struct sa_inner *inner = sa->inner;
+	if (!inner)
+		return inner_len;
+	return ESP_HEADER_LEN + (size_t)inner->iv_len + inner_len +
+	       esp_pad_len(inner_len, inner->block_len) + ESP_TRAILER_LEN + inner->icv_len;
+}
+
 /* The same as out_room for AH: its outer IP header is a part of the packet, as the ICV sees it.
  * IPv4's Identification is covered by the ICV, so it is ours to choose: the low part of the
  * number. */
@@ -167,16 +212,19 @@ static uint8_t *out_room_ah(struct fwd_worker *w, const struct target *t, uint64
 	struct fwd_out *o = &w->out;
 	const struct sa *sa = t->sa;
 	const struct addr *src = &t->path->local.addr, *dst = &t->path->remote.addr;
-	struct ah_header h = {.next_header = outer->next_header,
+	struct ah_header h = {.next_header = sa->inner ? IP_PROTO_ESP : outer->next_header,
 			      .len = (uint16_t)sa_ah_len(sa, dst->family),
 			      .spi = sa->spi,
 			      .seq = (uint32_t)number};
 	size_t head = dst->family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
-	size_t len = head + h.len + inner_len;
+	size_t body = body_len(sa, inner_len), len = head + h.len + body;
 	uint8_t *p = arena_room(w, len, now_us);
 	uint16_t id = (uint16_t)number ? (uint16_t)number : UINT16_MAX;
 	ah_write_ip(p, head, src, dst, id, len - head);
 	ah_write(p + head, h.len, &h);
+	uint8_t *payload = p + head + h.len;
+	if (sa->inner)
+		payload = put_inner(o, sa, number, payload, body, outer->next_header, inner_len);
 	o->ops[o->count] = (struct crypt_op){
 	    .crypt = sa->crypt,
 	    .esp = p,
@@ -193,7 +241,7 @@ static uint8_t *out_room_ah(struct fwd_worker *w, const struct target *t, uint64
 	    .alone = true,
 	    .head_len = (uint8_t)head,
 	};
-	return p + head + h.len;
+	return payload;
 }
 
 /* Room in the arena for an ESP packet with everything but the payload filled in: returns where

@@ -95,6 +95,9 @@ struct fwd_out {
 	unsigned count;
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct out_packet packets[FWD_OPS_MAX];
+	unsigned inner_count; /* ESP within AH, sealed before it; which packet's */
+	struct crypt_op inner_ops[FWD_OPS_MAX];
+	uint16_t inner_of[FWD_OPS_MAX];
 	struct fwd_send sends[FWD_OPS_MAX];
 	unsigned send_first[FWD_OPS_MAX], send_count[FWD_OPS_MAX]; /* packets of a send */
 	struct fwd_limit too_big;
@@ -124,7 +127,7 @@ struct fwd_in {
 	struct space *held; /* whose rx_lock we have */
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct in_packet packets[FWD_OPS_MAX];
-	struct crypt_op again[FWD_OPS_MAX];
+	struct crypt_op again[FWD_OPS_MAX]; /* hello numbers; then ESP within AH */
 	uint16_t again_of[FWD_OPS_MAX];
 	struct fwd_limit second_tries, seen_tries; /* of hello numbers */
 	struct merge merge;

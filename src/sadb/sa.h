@@ -97,6 +97,15 @@ struct peer *peer_new(uint32_t replay_packets, const struct prefix *prefixes, ui
 void peer_free(struct peer *peer);	 /* nothing looks at it any more; NULL allowed */
 void peer_free_later(struct peer *peer); /* by rcu; NULL allowed */
 
+/* ESP within AH (RFC 4301 4.4.2.1: a bundle, AH around ESP in one tunnel).  It is a part of the SA
+ * around it, of which it has number, window, lifetime and end: AH covers all of it, so that what is
+ * new there is new here.  It is found by nobody else. */
+struct sa_inner {
+	uint32_t spi;
+	uint8_t iv_len, block_len, icv_len;
+	struct crypt *crypt; /* owned */
+};
+
 struct sa {
 	/* The first line: what a packet looks at. */
 	uint32_t spi;
@@ -133,7 +142,8 @@ struct sa {
 	uint64_t unread;	 /* [packet] highest number of a copy refused unread */
 	uint32_t unread_resets;	 /* space->resets when unread was set */
 	/* cold */
-	const struct alg *encr, *integ; /* AH: encr is NULL */
+	const struct alg *encr, *integ; /* AH alone: encr is NULL */
+	struct sa_inner *inner;		/* owned; AH over ESP; else NULL */
 	void *conn;			/* control's connection */
 	struct rcu_head rcu;
 	/* The last member: there is no memory for it where the peer's space is used. */
@@ -183,6 +193,8 @@ struct sa_config {
 	struct peer *peer; /* borrowed; its space must have a replay window when it is shared */
 	void *conn;
 	bool ah; /* integ alone is used: an integrity algorithm, or AES-GMAC; never udp */
+	/* With ah, not 0: over ESP with this SPI and encr, integ.  The key is ESP's, then AH's. */
+	uint32_t esp_spi;
 };
 
 /* NULL with err.  Numbers of an own space start at 1; without ESN the number 2^32 is never
@@ -199,6 +211,8 @@ void sa_set_path(struct sa *sa, struct path *path);
 void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path);
 /* A copy of its path; NULL: it has none. */
 struct path *sa_path_copy(const struct sa *sa);
+/* "esp", "ah" or "ah+esp". */
+const char *sa_protocol_text(const struct sa *sa);
 /* Of its authentication header on a packet of this family. */
 size_t sa_ah_len(const struct sa *sa, uint8_t family);
 /* Bytes that ESP or AH adds to an inner packet, without the outer IP and UDP headers: the largest

@@ -65,7 +65,8 @@ struct rig_config {
 	int outer;		    /* 4 or 6 */
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
 	bool no_offload, udp_offload, strict, ike, own_space;
-	bool ah; /* integ alone; native */
+	bool ah;     /* integ alone; native */
+	bool bundle; /* with ah: over ESP */
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -220,7 +221,7 @@ static RIG_UNUSED struct path *rig_path(const struct rig *r, int from, unsigned 
 
 static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned i)
 {
-	uint8_t key[128];
+	uint8_t key[192];
 	struct err err = {""};
 	const struct alg *integ = r->cfg.integ ? alg_find(r->cfg.integ) : NULL;
 	const struct alg *encr = alg_find(r->cfg.encr);
@@ -231,8 +232,10 @@ static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned 
 	    .encr = encr,
 	    .integ = integ,
 	    .key = key,
-	    .key_len = r->cfg.ah ? integ->key_len : crypt_key_len(encr, integ),
+	    .key_len = (r->cfg.ah ? integ->key_len : 0u) +
+		       (!r->cfg.ah || r->cfg.bundle ? crypt_key_len(encr, integ) : 0),
 	    .ah = r->cfg.ah,
+	    .esp_spi = r->cfg.bundle ? 0x5000 : 0,
 	    .esn = !r->cfg.no_esn,
 	    .configured_keys = !r->cfg.fresh,
 	    .udp = !r->cfg.native,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* AH (RFC 4302) through the packet path: two nodes, both families outside and inside. */
+/* AH (RFC 4302), alone and over ESP, through the packet path: two nodes, both families outside and
+ * inside. */
 #include "fwd_rig.h"
 #include "wire/ah.h"
 
@@ -31,7 +32,21 @@ static const struct rig_config forms[] = {
      .integ = "aes256-gmac",
      .outer = 6,
      .fresh = true},
+    {.ah = true,
+     .bundle = true,
+     .native = true,
+     .encr = "aes128-cbc",
+     .integ = "hmac-sha-256-128",
+     .outer = 4},
+    {.ah = true,
+     .bundle = true,
+     .native = true,
+     .encr = "null",
+     .integ = "hmac-sha-512-256",
+     .outer = 6,
+     .no_esn = true},
 };
+#define FIRST_BUNDLE 7
 
 /* A packet as the network carries it: over IPv6 the system writes the header. */
 static size_t on_wire(const struct rig_packet *p, uint8_t *out)
@@ -120,12 +135,13 @@ static void test_format(void **state)
 			assert_int_not_equal(packet[4] << 8 | packet[5], 0);
 		}
 		assert_true(ah_read(packet + head, len - head, &h));
-		assert_int_equal(h.next_header, IP_PROTO_IPIP);
+		assert_int_equal(h.next_header, sa->inner ? IP_PROTO_ESP : IP_PROTO_IPIP);
 		assert_int_equal(h.spi, sa->spi);
 		assert_int_equal(h.seq, 1);
 		assert_int_equal(h.len,
 				 ah_len((size_t)sa->iv_len + sa->icv_len, head == 20 ? 4 : 6));
-		assert_int_equal(len, head + h.len + 128);
+		if (!sa->inner)
+			assert_int_equal(len, head + h.len + 128);
 		rig_free(r);
 	}
 }
@@ -278,10 +294,16 @@ static void test_inner_mtu(void **state)
 		const struct sa *sa = r->node[0].out[0];
 		uint32_t head = cfg.outer == 6 ? 40 : 20;
 		uint32_t inner = sa_inner_mtu(sa, 1400 - head);
-		assert_int_equal(inner, 1400 - head - sa_ah_len(sa, (uint8_t)cfg.outer));
+		uint32_t left = 1400 - head - (uint32_t)sa_ah_len(sa, (uint8_t)cfg.outer);
+		if (!sa->inner)
+			assert_int_equal(inner, left);
 		const struct rig_packet *p = rig_seal_udp(r, 4, inner - 28);
 		uint8_t packet[2048];
-		assert_int_equal(on_wire(p, packet), 1400);
+		size_t len = on_wire(p, packet);
+		if (sa->inner) /* whole blocks */
+			assert_in_range(len, 1400 - sa->inner->block_len, 1400);
+		else
+			assert_int_equal(len, 1400);
 		deliver(r, 0);
 		assert_int_equal(r->node[1].written.count, 1);
 		rig_free(r);
@@ -301,6 +323,104 @@ static void test_needs_local_address(void **state)
 	rig_run_tun(r, 0);
 	assert_int_equal(r->node[0].sent.count, 0);
 	assert_int_equal(rig_drops(r, 0, DROP_NO_PATH), 1);
+	rig_free(r);
+}
+
+/* AH over ESP: ESP first, AH around it, both under one number; nothing of the packet in clear. */
+static void test_bundle_format(void **state)
+{
+	(void)state;
+	struct rig *r = rig_new(&forms[FIRST_BUNDLE]);
+	const struct rig_packet *p = rig_seal_udp(r, 4, 200);
+	const struct sa *sa = r->node[0].out[0];
+	uint8_t packet[2048], plain[2048], key[64];
+	size_t len = on_wire(p, packet), head = 20 + sa_ah_len(sa, 4);
+	struct ah_header h;
+	assert_true(ah_read(packet + 20, len - 20, &h));
+	struct reader rd = reader_of(packet + head, len - head);
+	assert_int_equal(reader_u32(&rd), 0x5000);
+	assert_int_equal(reader_u32(&rd), h.seq);
+	size_t inner = rig_udp(plain, 4, true, 200, 1);
+	assert_null(memmem(packet, len, plain + 28, inner - 28));
+	/* The ESP in it is ordinary ESP, under the first part of the key. */
+	memset(key, 0x11, sizeof(key));
+	struct crypt *c = crypt_new(alg_find("aes128-cbc"), alg_find("hmac-sha-256-128"), key, 48,
+				    CRYPT_OPEN, NULL);
+	struct crypt_op op = {
+	    .crypt = c, .esp = packet + head, .len = (uint32_t)(len - head), .esn = true};
+	struct crypt_worker *worker = crypt_worker_new(CRYPT_LIBRARY_OPENSSL, 1, NULL);
+	crypt_open(worker, &op, 1);
+	assert_true(op.ok);
+	assert_memory_equal(packet + head + 8 + 16, plain, inner);
+	crypt_worker_free(worker);
+	crypt_free(c);
+	rig_free(r);
+}
+
+/* Seals an AH packet around `body` under number 1, and has it arrive. */
+static void arrive_around(struct rig *r, uint8_t next_header, const uint8_t *body, size_t body_len)
+{
+	struct rig_packet like = {.src = rig_outer(r, 0, 0), .dst = rig_outer(r, 1, 0)};
+	const struct sa *sa = r->node[0].out[0];
+	uint8_t packet[2048];
+	struct ah_header h = {.next_header = next_header,
+			      .len = (uint16_t)sa_ah_len(sa, 4),
+			      .spi = sa->spi,
+			      .seq = 1};
+	size_t len = 20 + h.len + body_len;
+	assert_int_equal(
+	    ah_write_ip(packet, 20, &like.src.addr, &like.dst.addr, 1, h.len + body_len), 20);
+	assert_int_equal(ah_write(packet + 20, h.len, &h), h.len);
+	memcpy(packet + 20 + h.len, body, body_len);
+	struct crypt_op op = {
+	    .crypt = sa->crypt, .esp = packet, .len = (uint32_t)len, .esn = sa->esn, .icv_at = 32};
+	struct crypt_worker *worker = crypt_worker_new(CRYPT_LIBRARY_OPENSSL, 1, NULL);
+	crypt_seal(worker, &op, 1);
+	crypt_worker_free(worker);
+	assert_true(op.ok);
+	arrive(r, 1, &like, packet, len, 20);
+	rig_receive(r, 1);
+}
+
+/* What is inside AH must be the bundle's own ESP, and that comes in no other way. */
+static void test_bundle_is_kept(void **state)
+{
+	(void)state;
+	struct rig *r = rig_new(&forms[FIRST_BUNDLE]);
+	struct rig_packet p = *rig_seal_udp(r, 4, 200);
+	uint8_t packet[2048], body[2048];
+	size_t len = on_wire(&p, packet), head = 20 + sa_ah_len(r->node[0].out[0], 4);
+	size_t body_len = len - head;
+	memcpy(body, packet + head, body_len);
+
+	/* the ESP without its AH */
+	struct rig_packet naked = {.data = body, .len = (uint32_t)body_len, .src = p.src};
+	rig_put(r, 1, &naked);
+	rig_receive(r, 1);
+	assert_int_equal(rig_drops(r, 1, DROP_UNKNOWN_SPI), 1);
+	/* authentic AH around a packet in clear, around another SPI, around nothing */
+	uint8_t inner[2048];
+	size_t inner_len = rig_udp(inner, 4, true, 50, 1);
+	arrive_around(r, IP_PROTO_IPIP, inner, inner_len);
+	body[3] ^= 1;
+	arrive_around(r, IP_PROTO_ESP, body, body_len);
+	body[3] ^= 1;
+	for (size_t cut = 0; cut < 8; cut++)
+		arrive_around(r, IP_PROTO_ESP, body, cut);
+	assert_int_equal(rig_drops(r, 1, DROP_NOT_THE_BUNDLE), 10);
+	/* ESP that is not authentic itself */
+	body[body_len - 1] ^= 1;
+	arrive_around(r, IP_PROTO_ESP, body, body_len);
+	body[body_len - 1] ^= 1;
+	arrive_around(r, IP_PROTO_ESP, body, body_len - 4);
+	arrive_around(r, IP_PROTO_ESP, body, 12);
+	assert_int_equal(rig_drops(r, 1, DROP_NOT_AUTHENTIC), 3);
+	assert_int_equal(r->node[1].written.count, 0);
+	/* None of that changed anything: the packet itself still comes, once. */
+	for (int i = 0; i < 2; i++)
+		arrive_around(r, IP_PROTO_ESP, body, body_len);
+	assert_int_equal(r->node[1].written.count, 1);
+	assert_int_equal(rig_drops(r, 1, DROP_REPLAYED), 1);
 	rig_free(r);
 }
 
@@ -339,6 +459,7 @@ int main(void)
 	    cmocka_unit_test(test_what_is_covered),    cmocka_unit_test(test_with_options),
 	    cmocka_unit_test(test_replay_and_lengths), cmocka_unit_test(test_protocol_is_kept),
 	    cmocka_unit_test(test_inner_mtu),	       cmocka_unit_test(test_needs_local_address),
+	    cmocka_unit_test(test_bundle_format),      cmocka_unit_test(test_bundle_is_kept),
 	    cmocka_unit_test(test_segments),
 	};
 	return cmocka_run_group_tests(tests, rig_group_setup, rig_group_teardown);
