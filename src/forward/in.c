@@ -239,7 +239,7 @@ static void find_sas(struct fwd_worker *w)
 }
 
 /* One whose outer headers are there.  They are of no use afterwards but for its ICV. */
-static void add_ah(struct fwd_worker *w, const struct fwd_dgram *d)
+__attribute__((noinline, cold)) static void add_ah(struct fwd_worker *w, const struct fwd_dgram *d)
 {
 	struct fwd_in *in = &w->in;
 	uint8_t *ip = d->data + d->head_off;
@@ -253,6 +253,7 @@ static void add_ah(struct fwd_worker *w, const struct fwd_dgram *d)
 		fwd_drop(w, DROP_BAD_OUTER, 1);
 		return;
 	}
+	in->ah = true;
 	struct in_packet *packet = &in->packets[in->taken++];
 	*packet = (struct in_packet){
 	    .dgram = d, .esp = ip, .len = d->len, .spi = h.spi, .lo = h.seq, .ah_len = h.len};
@@ -375,7 +376,7 @@ static bool inner_of(const struct in_packet *in, uint8_t *packet, uint32_t len,
 	return true;
 }
 
-static void open_inner(struct fwd_worker *w)
+__attribute__((noinline, cold)) static void open_inner(struct fwd_worker *w)
 {
 	struct fwd_in *in = &w->in;
 	unsigned n = 0;
@@ -592,24 +593,29 @@ struct in_payload {
 	uint8_t next_header;
 };
 
-static bool read_payload(const struct in_packet *in, const struct crypt_op *op,
-			 struct in_payload *out)
+__attribute__((noinline, cold)) static bool
+read_ah_payload(const struct in_packet *in, const struct crypt_op *op, struct in_payload *out)
 {
-	const struct sa *sa = in->sa;
-	if (in->ah_len && sa->inner) {
-		const struct sa_inner *inner = sa->inner;
-		size_t head = ah_end(in) + ESP_HEADER_LEN + inner->iv_len;
+	const struct sa_inner *inner = in->sa->inner;
+	size_t head = ah_end(in);
+	if (inner) {
+		head += ESP_HEADER_LEN + (size_t)inner->iv_len;
 		out->data = op->esp + head;
 		return esp_read_trailer(out->data, op->len - head - inner->icv_len, &out->len,
 					&out->next_header);
 	}
-	if (in->ah_len) {
-		size_t head = ah_end(in);
-		out->data = op->esp + head;
-		out->len = op->len - head;
-		out->next_header = op->esp[in->dgram->head_len];
-		return true;
-	}
+	out->data = op->esp + head;
+	out->len = op->len - head;
+	out->next_header = op->esp[in->dgram->head_len];
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool
+read_payload(const struct in_packet *in, const struct crypt_op *op, struct in_payload *out)
+{
+	const struct sa *sa = in->sa;
+	if (__builtin_expect(in->ah_len != 0, 0))
+		return read_ah_payload(in, op, out);
 	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
 	out->data = op->esp + head;
 	return esp_read_trailer(out->data, op->len - head - sa->icv_len, &out->len,
@@ -679,7 +685,9 @@ static void finish_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 	if (w->in.count == 0)
 		return;
 	open_packets(w, now_us);
-	open_inner(w);
+	if (__builtin_expect(w->in.ah, 0))
+		open_inner(w);
+	w->in.ah = false;
 	merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
 	for (unsigned i = 0; i < w->in.count; i++)
 		accept_packet(w, i, now_us);

@@ -57,7 +57,8 @@ static bool joins(const struct fwd_out *o, unsigned first, unsigned last, unsign
 }
 
 /* Where what is sent begins: IPv4 has its header with it, IPv6's is the system's to write. */
-static void finish_ah(const struct out_packet *p, uint8_t *packet, struct fwd_send *send)
+__attribute__((noinline, cold)) static void finish_ah(const struct out_packet *p, uint8_t *packet,
+						      struct fwd_send *send)
 {
 	if (p->head_len == IP4_HEADER_LEN) {
 		ah_finish_ip4(packet, p->tos, p->df);
@@ -161,7 +162,8 @@ void out_flush(struct fwd_worker *w, usec_t now_us)
 }
 
 /* Room in the arena for a packet of len bytes. */
-static uint8_t *arena_room(struct fwd_worker *w, size_t len, usec_t now_us)
+static inline __attribute__((always_inline)) uint8_t *arena_room(struct fwd_worker *w, size_t len,
+								 usec_t now_us)
 {
 	struct fwd_out *o = &w->out;
 	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
@@ -206,8 +208,10 @@ static size_t body_len(const struct sa *sa, uint32_t inner_len)
 /* The same as out_room for AH: its outer IP header is a part of the packet, as the ICV sees it.
  * IPv4's Identification is covered by the ICV, so it is ours to choose: the low part of the
  * number. */
-static uint8_t *out_room_ah(struct fwd_worker *w, const struct target *t, uint64_t number,
-			    const struct outer *outer, uint32_t inner_len, usec_t now_us)
+__attribute__((noinline, cold)) static uint8_t *out_room_ah(struct fwd_worker *w,
+							    const struct target *t, uint64_t number,
+							    const struct outer *outer,
+							    uint32_t inner_len, usec_t now_us)
 {
 	struct fwd_out *o = &w->out;
 	const struct sa *sa = t->sa;

@@ -123,6 +123,7 @@ struct in_packet {
 struct fwd_in {
 	unsigned taken;	    /* packets, before they are looked up */
 	unsigned count;	    /* of these, at the front: opened */
+	bool ah;	    /* some of them have AH */
 	uint16_t sock;	    /* the batch came from */
 	struct space *held; /* whose rx_lock we have */
 	struct crypt_op ops[FWD_OPS_MAX];
