@@ -31,6 +31,12 @@ struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const u
 	return c;
 }
 
+struct crypt *crypt_new_ah(const struct alg *integ, const uint8_t *key, size_t key_len,
+			   enum crypt_direction direction, struct err *err)
+{
+	return crypt_new(alg_find("null"), integ, key, key_len, direction, err);
+}
+
 void crypt_free(struct crypt *c)
 {
 	free(c);

@@ -267,7 +267,7 @@ static void measure_pair(const struct alg *encr, const struct alg *integ, const 
 
 static bool usable(const struct alg *a, enum alg_kind kind)
 {
-	return a->kind == kind && a->status != ALG_FORBIDDEN;
+	return a->kind == kind && a->status != ALG_FORBIDDEN && !a->encrypts_nothing;
 }
 
 static json_t *measure_all(const struct options *o)

@@ -165,7 +165,9 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *c = json_array_get(list, i);
-		CLEANUP_FREE char *encap = table_string(get(c, "encapsulation"));
+		bool ah = json_is_null(get(c, "encapsulation"));
+		bool cipher = !json_is_null(get(c, "cipher"));
+		CLEANUP_FREE char *encap = table_string(get(c, ah ? "protocol" : "encapsulation"));
 		const char *mode = json_string_value(get(c, "mode"));
 		bool bare = mode && strcmp(mode, "tunnel") != 0;
 		table_row(t, (char *[]){
@@ -178,7 +180,7 @@ void show_connections(const json_t *reply, FILE *out, bool colour)
 				 table_string(get(c, "server")),
 				 table_text("%s%s%s%s", encap, bare ? ", " : "", bare ? mode : "",
 					    json_is_true(get(c, "behind_nat")) ? ", NAT" : ""),
-				 table_string(get(c, "cipher")),
+				 table_string(get(c, cipher ? "cipher" : "integrity")),
 				 table_ms(get(c, "rtt_ms")),
 				 table_ms(get(c, "heard_ms")),
 				 table_bytes(get(get(c, "rx"), "bytes")),

@@ -3,9 +3,9 @@
  * The registry of packet algorithms.
  *
  * One constant table says everything the rest of the program knows about an algorithm: its
- * lengths (RFC 3602, 4106, 4868, 2404, 7634, 2410), its IKEv2 transform id (IANA), and whether
- * it may be used (RFC 8221).  Algorithms that may never be used are listed too, so that whoever
- * configures one reads why and what to write instead, not "unknown".
+ * lengths (RFC 3602, 4106, 4543, 4868, 2404, 7634, 2410), its IKEv2 transform id (IANA), and
+ * whether it may be used (RFC 8221).  Algorithms that may never be used are listed too, so that
+ * whoever configures one reads why and what to write instead, not "unknown".
  *
  * Constant data, any thread.
  */
@@ -22,6 +22,10 @@
 	"ChaCha20-Poly1305 breaks when a nonce is used twice under one key, and a restart with "   \
 	"configured keys would repeat nonces (as RFC 4106 section 2 says of counter modes; "       \
 	"RFC 7634); write aes256-cbc with hmac-sha-256-128 instead"
+#define WHY_COUNTER_GMAC                                                                           \
+	"AES-GMAC breaks when a nonce is used twice under one key, and a restart with configured " \
+	"keys would repeat nonces (RFC 4106 section 2, RFC 4543 section 9); write null (or "       \
+	"aes256-cbc, which encrypts as well) with hmac-sha-256-128 instead"
 #define WHY_DES                                                                                    \
 	"DES can be broken by trying all its keys and must not be used (RFC 8221 section 5); "     \
 	"write aes128-cbc or aes256-cbc instead"
@@ -102,6 +106,45 @@ static const struct alg algs[] = {
      .block_len = 4,
      .icv_len = 16,
      .ike_id = 28},
+    {.name = "aes128-gmac",
+     .openssl_name = "AES-128-GCM",
+     .kind = ALG_AEAD,
+     .status = ALG_KEYS_MUST_BE_FRESH,
+     .why = WHY_COUNTER_GMAC,
+     .encrypts_nothing = true,
+     .key_len = 20,
+     .salt_len = 4,
+     .iv_len = 8,
+     .block_len = 4,
+     .icv_len = 16,
+     .ike_id = 21,
+     .ike_key_bits = 128},
+    {.name = "aes192-gmac",
+     .openssl_name = "AES-192-GCM",
+     .kind = ALG_AEAD,
+     .status = ALG_KEYS_MUST_BE_FRESH,
+     .why = WHY_COUNTER_GMAC,
+     .encrypts_nothing = true,
+     .key_len = 28,
+     .salt_len = 4,
+     .iv_len = 8,
+     .block_len = 4,
+     .icv_len = 16,
+     .ike_id = 21,
+     .ike_key_bits = 192},
+    {.name = "aes256-gmac",
+     .openssl_name = "AES-256-GCM",
+     .kind = ALG_AEAD,
+     .status = ALG_KEYS_MUST_BE_FRESH,
+     .why = WHY_COUNTER_GMAC,
+     .encrypts_nothing = true,
+     .key_len = 36,
+     .salt_len = 4,
+     .iv_len = 8,
+     .block_len = 4,
+     .icv_len = 16,
+     .ike_id = 21,
+     .ike_key_bits = 256},
     {.name = "hmac-sha-256-128",
      .openssl_name = "SHA2-256",
      .kind = ALG_INTEGRITY,
@@ -173,6 +216,12 @@ static const struct {
     {"aes-gcm-256", "aes256-gcm"},
     {"aes256gcm16", "aes256-gcm"},
     {"chacha20poly1305", "chacha20-poly1305"},
+    {"aes128gmac", "aes128-gmac"},
+    {"aes-128-gmac", "aes128-gmac"},
+    {"aes192gmac", "aes192-gmac"},
+    {"aes-192-gmac", "aes192-gmac"},
+    {"aes256gmac", "aes256-gmac"},
+    {"aes-256-gmac", "aes256-gmac"},
     {"sha1", "hmac-sha-1-96"},
     {"hmac-sha1-96", "hmac-sha-1-96"},
     {"sha256", "hmac-sha-256-128"},

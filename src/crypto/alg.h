@@ -21,8 +21,9 @@ struct alg {
 	const char *openssl_name; /* of the cipher or digest */
 	enum alg_kind kind;
 	enum alg_status status;
-	const char *why; /* when it may not be used (always or with configured keys) */
-	uint8_t key_len; /* bytes; AEAD: salt included */
+	const char *why;       /* when it may not be used (always or with configured keys) */
+	bool encrypts_nothing; /* an AEAD that has additional data alone: AES-GMAC (RFC 4543) */
+	uint8_t key_len;       /* bytes; AEAD: salt included */
 	uint8_t salt_len;
 	uint8_t iv_len;
 	uint8_t block_len; /* padding granularity: 16 for CBC, 4 otherwise */

@@ -86,6 +86,22 @@ struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const u
 	return c;
 }
 
+/* Inside, HMAC goes with a cipher that does nothing, and AES-GMAC is one. */
+struct crypt *crypt_new_ah(const struct alg *integ, const uint8_t *key, size_t key_len,
+			   enum crypt_direction direction, struct err *err)
+{
+	if (integ->kind != ALG_INTEGRITY && !integ->encrypts_nothing) {
+		err_set(err, "%s is not an integrity algorithm: use hmac-sha-256-128", integ->name);
+		return NULL;
+	}
+	bool gmac = integ->kind == ALG_AEAD;
+	struct crypt *c = crypt_new(gmac ? integ : alg_find("null"), gmac ? NULL : integ, key,
+				    key_len, direction, err);
+	if (c)
+		c->ah = true;
+	return c;
+}
+
 void crypt_free(struct crypt *c)
 {
 	if (!c)
@@ -184,6 +200,8 @@ void crypt_worker_forget(struct crypt_worker *w, uint64_t id)
 static const struct crypt_method *crypt_method_of(const struct crypt_worker *w,
 						  const struct crypt *c)
 {
+	if (c->ah)
+		return &crypt_method_ah;
 	const struct crypt_method *m = w->mb ? crypt_mb_method(c) : NULL;
 	return m ? m : &crypt_method_openssl;
 }
@@ -225,13 +243,23 @@ static int crypt_schedule_of(struct crypt_worker *w, const struct crypt *c)
 
 /* --- batches */
 
+static bool crypt_fits_ah(const struct crypt_op *op, enum crypt_direction direction)
+{
+	const struct crypt *c = op->crypt;
+	uint32_t icv_end = (uint32_t)op->icv_at + c->encr->iv_len + c->icv_len;
+	return c->ah && c->direction == direction && op->len <= CRYPT_LEN_MAX &&
+	       op->icv_at >= CRYPT_NUMBER_LEN && op->len >= icv_end;
+}
+
 /* A whole, non-empty number of blocks fits in this length, and the key is for this direction. */
 static bool crypt_fits(const struct crypt_op *op, enum crypt_direction direction)
 {
 	const struct crypt *c = op->crypt;
+	if (__builtin_expect(op->icv_at != 0, 0))
+		return crypt_fits_ah(op, direction);
 	uint32_t around = (uint32_t)ESP_FIXED_LEN + c->encr->iv_len + c->icv_len;
-	return c->direction == direction && op->len <= CRYPT_LEN_MAX && op->len > around &&
-	       ((op->len - around) & (c->encr->block_len - 1u)) == 0;
+	return !c->ah && c->direction == direction && op->len <= CRYPT_LEN_MAX &&
+	       op->len > around && ((op->len - around) & (c->encr->block_len - 1u)) == 0;
 }
 
 /* Neighbours from ops[0] under its key that fit; when that does not, their ok is false. */
@@ -269,9 +297,10 @@ static bool crypt_draw_ivs(struct crypt_worker *w, struct crypt_op *ops, size_t 
 static void crypt_number_ivs(struct crypt_op *ops, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct writer w = writer_of(crypt_iv(&ops[i]), 8);
+		uint8_t *iv = ops[i].esp + (ops[i].icv_at ? ops[i].icv_at : ESP_FIXED_LEN);
+		struct writer w = writer_of(iv, 8);
 		writer_u32(&w, ops[i].esn ? ops[i].seq_hi : 0);
-		writer_bytes(&w, ops[i].esp + 4, 4);
+		writer_bytes(&w, iv - CRYPT_NUMBER_LEN, CRYPT_NUMBER_LEN);
 	}
 }
 

@@ -8,8 +8,9 @@
  * intel-ipsec-mb does them; OpenSSL allocates when a key takes the place of another algorithm's.
  *
  * Packets are whole ESP packets in place: SPI, sequence, room for the IV, payload with
- * padding and trailer, room for the ICV.  RFC 4303 (3.3.2, ESN 2.2.1), RFC 3602, RFC 4106,
- * RFC 7634, RFC 4868, RFC 2404, RFC 2410.
+ * padding and trailer, room for the ICV.  Or they are protected by AH: outer IP header with what
+ * is mutable zero, authentication header with room for the ICV, payload.  RFC 4303 (3.3.2,
+ * ESN 2.2.1), RFC 3602, RFC 4106, RFC 7634, RFC 4543, RFC 4868, RFC 2404, RFC 2410.
  */
 #ifndef CRYPTO_CRYPT_H
 #define CRYPTO_CRYPT_H
@@ -32,6 +33,9 @@ size_t crypt_key_len(const struct alg *encr, const struct alg *integ);
  * library refuses.  The key is copied; the caller wipes its own. */
 struct crypt *crypt_new(const struct alg *encr, const struct alg *integ, const uint8_t *key,
 			size_t key_len, enum crypt_direction direction, struct err *err);
+/* The same for AH (RFC 4302): integ is an integrity algorithm, or AES-GMAC (RFC 4543 4). */
+struct crypt *crypt_new_ah(const struct alg *integ, const uint8_t *key, size_t key_len,
+			   enum crypt_direction direction, struct err *err);
 /* Wipes; NULL allowed.  Workers that used it forget it first (crypt_worker_forget). */
 void crypt_free(struct crypt *c);
 
@@ -64,11 +68,14 @@ void crypt_worker_forget(struct crypt_worker *w, uint64_t id);
 
 struct crypt_op {
 	const struct crypt *crypt;
-	uint8_t *esp;	 /* the packet, from its SPI */
+	uint8_t *esp;	 /* the packet, from its SPI; AH: from its outer IP header */
 	uint32_t len;	 /* to the end of the ICV */
 	uint32_t seq_hi; /* high half of the sequence number, used when esn */
 	bool esn;
 	bool ok; /* set by both calls */
+	/* AH: where in the packet the ICV is, which what it covers is around; its key is one of
+	 * crypt_new_ah.  0: ESP. */
+	uint16_t icv_at;
 };
 
 /* Fills in IVs and ICVs and encrypts.  CBC's IVs are unpredictable; AEAD's are the 64-bit

@@ -81,19 +81,25 @@ bool crypt_contexts_make(const struct crypt *c, struct crypt_contexts *s)
 
 /* --- one packet */
 
-static bool hmac(const struct crypt_contexts *s, const struct crypt_op *op,
-		 uint8_t mac[EVP_MAX_MD_SIZE])
+bool crypt_contexts_hmac(const struct crypt_contexts *s, const uint8_t *data, size_t len,
+			 const uint32_t *seq_hi, uint8_t mac[EVP_MAX_MD_SIZE])
 {
 	uint8_t hi[4];
 	struct writer w = writer_of(hi, sizeof(hi));
-	writer_u32(&w, op->seq_hi);
+	writer_u32(&w, seq_hi ? *seq_hi : 0);
 	unsigned mac_len = 0;
-	return EVP_MD_CTX_copy_ex(s->work, s->inner) &&
-	       EVP_DigestUpdate(s->work, op->esp, op->len - op->crypt->icv_len) &&
-	       (!op->esn || EVP_DigestUpdate(s->work, hi, sizeof(hi))) &&
+	return EVP_MD_CTX_copy_ex(s->work, s->inner) && EVP_DigestUpdate(s->work, data, len) &&
+	       (!seq_hi || EVP_DigestUpdate(s->work, hi, sizeof(hi))) &&
 	       EVP_DigestFinal_ex(s->work, mac, &mac_len) &&
 	       EVP_MD_CTX_copy_ex(s->work, s->outer) && EVP_DigestUpdate(s->work, mac, mac_len) &&
 	       EVP_DigestFinal_ex(s->work, mac, &mac_len);
+}
+
+static bool hmac(const struct crypt_contexts *s, const struct crypt_op *op,
+		 uint8_t mac[EVP_MAX_MD_SIZE])
+{
+	return crypt_contexts_hmac(s, op->esp, op->len - op->crypt->icv_len,
+				   op->esn ? &op->seq_hi : NULL, mac);
 }
 
 /* Whole blocks in place; the direction is the context's own. */
@@ -122,10 +128,32 @@ static bool aead(const struct crypt_contexts *s, const struct crypt_op *op)
 	       (!seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, icv) > 0);
 }
 
+/* All but the ICV is additional data, with ESN the high half between SPI and the rest (RFC 4543
+ * 3.3). */
+static bool gmac(const struct crypt_contexts *s, const struct crypt_op *op)
+{
+	bool seal = op->crypt->direction == CRYPT_SEAL;
+	int icv_len = op->crypt->icv_len, n = 0;
+	uint8_t *icv = crypt_icv(op), nothing[16];
+	struct crypt_beside in;
+	crypt_beside(op, &in);
+	return EVP_CipherInit_ex2(s->cipher, NULL, NULL, in.nonce.bytes, -1, NULL) &&
+	       (seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_SET_TAG, icv_len, icv) > 0) &&
+	       EVP_CipherUpdate(s->cipher, NULL, &n, in.aad.bytes, (int)in.aad_len) &&
+	       EVP_CipherUpdate(s->cipher, NULL, &n, crypt_iv(op), (int)(icv - crypt_iv(op))) &&
+	       EVP_CipherFinal_ex(s->cipher, nothing, &n) &&
+	       (!seal || EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, icv_len, icv) > 0);
+}
+
+static bool aead_or_gmac(const struct crypt_contexts *s, const struct crypt_op *op)
+{
+	return op->crypt->encr->encrypts_nothing ? gmac(s, op) : aead(s, op);
+}
+
 bool crypt_contexts_seal(const struct crypt_contexts *s, const struct crypt_op *op)
 {
 	if (crypt_is_aead(op->crypt))
-		return aead(s, op);
+		return aead_or_gmac(s, op);
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	if (!cbc(s, op) || !hmac(s, op, mac))
 		return false;
@@ -136,7 +164,7 @@ bool crypt_contexts_seal(const struct crypt_contexts *s, const struct crypt_op *
 bool crypt_contexts_open(const struct crypt_contexts *s, const struct crypt_op *op)
 {
 	if (crypt_is_aead(op->crypt))
-		return aead(s, op);
+		return aead_or_gmac(s, op);
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	return hmac(s, op, mac) && mem_equal(mac, crypt_icv(op), op->crypt->icv_len) && cbc(s, op);
 }

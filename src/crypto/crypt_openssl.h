@@ -21,4 +21,9 @@ bool crypt_contexts_seal(const struct crypt_contexts *s, const struct crypt_op *
 bool crypt_contexts_open(const struct crypt_contexts *s, const struct crypt_op *op)
     __attribute__((warn_unused_result));
 
+/* HMAC of `data`, and of the high half of a packet's number behind it (NULL: none). */
+bool crypt_contexts_hmac(const struct crypt_contexts *s, const uint8_t *data, size_t len,
+			 const uint32_t *seq_hi, uint8_t mac[EVP_MAX_MD_SIZE])
+    __attribute__((warn_unused_result));
+
 #endif

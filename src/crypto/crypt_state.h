@@ -10,6 +10,7 @@
 #include "crypto/crypt.h"
 
 #define ESP_FIXED_LEN	   8 /* SPI and sequence number */
+#define CRYPT_NUMBER_LEN   4 /* of it, right before the IV; in AH before the ICV */
 #define CBC_IV_LEN	   16
 #define CRYPT_IVS	   64 /* drawn by one call */
 #define AEAD_NONCE_LEN	   12
@@ -23,6 +24,7 @@ struct crypt {
 	enum crypt_direction direction;
 	uint16_t key_len;
 	uint8_t icv_len;
+	bool ah;
 	uint8_t key[]; /* for encryption with the salt at its end, then for integrity */
 };
 
@@ -68,6 +70,8 @@ struct crypt_worker {
 };
 
 extern const struct crypt_method crypt_method_openssl;
+/* crypt_ah.c: with OpenSSL. */
+extern const struct crypt_method crypt_method_ah;
 
 /* NULL with err: not built in, or the processor lacks what it needs. */
 struct crypt_mb *crypt_mb_new(struct err *err);

@@ -54,6 +54,9 @@ static const struct word {
     {"aes256gcm16", WORD_ENCR, "aes256-gcm"},
     {"aes256gcm128", WORD_ENCR, "aes256-gcm"},
     {"chacha20poly1305", WORD_ENCR, "chacha20-poly1305"},
+    {"aes128gmac", WORD_ENCR, "aes128-gmac"},
+    {"aes192gmac", WORD_ENCR, "aes192-gmac"},
+    {"aes256gmac", WORD_ENCR, "aes256-gmac"},
     {"aes", WORD_ENCR, "aes128-cbc"},
     {"aes128", WORD_ENCR, "aes128-cbc"},
     {"aes192", WORD_ENCR, "aes192-cbc"},
@@ -179,16 +182,22 @@ static bool group_add(struct suite_proposal *p, const struct kex_group *g)
 
 /* --- one word */
 
+static bool word_encrypts_nothing(const struct word *w)
+{
+	return strcmp(w->name, "null") == 0 || alg_find(w->name)->encrypts_nothing;
+}
+
 static int word_refuse_place(enum suite_use use, const struct word *w, struct err *err)
 {
 	if (w->kind == WORD_REFUSED)
 		return err_set(err, "%s: %s", w->word, w->name);
 	if (w->kind == WORD_ENCR && use == SUITE_AH)
 		return err_set(err, "%s: AH encrypts nothing; leave the cipher away", w->word);
-	if (w->kind == WORD_ENCR && use == SUITE_IKE && strcmp(w->name, "null") == 0)
+	if (w->kind == WORD_ENCR && use == SUITE_IKE && word_encrypts_nothing(w))
 		return err_set(err,
-			       "null: IKE messages must be encrypted (RFC 8247 section 2.1); write "
-			       "aes128gcm16");
+			       "%s: IKE messages must be encrypted (RFC 8247 section 2.1); write "
+			       "aes128gcm16",
+			       w->word);
 	if (w->kind == WORD_PRF && use != SUITE_IKE)
 		return err_set(err, "%s: %s has no PRF, it belongs into the IKE proposal", w->word,
 			       use_texts[use]);
@@ -269,7 +278,7 @@ static int suite_check_ciphers(enum suite_use use, const char *text, struct suit
 	if (aeads && aeads != p->encr_count)
 		return err_set(
 		    err,
-		    "%s: AEADs (gcm, chacha20poly1305) and other ciphers can't be in one "
+		    "%s: AEADs (gcm, gmac, chacha20poly1305) and other ciphers can't be in one "
 		    "proposal (RFC 5282 section 8); write two",
 		    text);
 	if (!aeads && !p->integ_count)

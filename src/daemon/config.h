@@ -18,7 +18,7 @@
 #include "ike/ike.h"
 #include "sadb/conn.h"
 
-#define CONFIG_KEY_MAX		    128
+#define CONFIG_KEY_MAX		    160 /* of AH over ESP: AES-256 and HMAC-SHA-512 twice */
 #define CONFIG_LIST_MAX		    16
 #define CONFIG_SERVERS_MAX	    4
 #define CONFIG_DNS_MAX		    4
@@ -41,11 +41,14 @@ struct config_connection {
 	/* server: where the terminal is; family none: `any`, learned */
 	struct endpoint care_of;
 	struct endpoint server; /* port: 4500 unless told; 0 when native */
-	bool udp;		/* encapsulation = udp (default) | esp */
+	bool udp;		/* encapsulation = udp (default) | esp; never with AH */
+	bool ah;		/* protocol = ah or ah-esp; default esp */
+	bool bundle;		/* protocol = ah-esp */
 	enum sa_mode mode;	/* tunnel (default) | transport | beet */
 	bool server_moves;	/* terminal: the server is where its newest packet comes from */
+	uint32_t esp_spi_in, esp_spi_out;      /* ah-esp; else 0 */
 	struct addr fixed_local, fixed_remote; /* not in tunnel mode: what the inside sees */
-	const struct alg *encr, *integ;
+	const struct alg *encr, *integ;	       /* encr: NULL with AH alone */
 	uint32_t spi_in, spi_out;
 	uint8_t key_in[CONFIG_KEY_MAX], key_out[CONFIG_KEY_MAX];
 	size_t key_len; /* of each */
@@ -252,6 +255,10 @@ const char *config_fixed_difference(const struct config *a, const struct config 
 /* The most that IPv6, UDP, ESP, initialisation vector, padding and ICV add to a packet, rounded
  * up: for a connection that is not known yet. */
 #define CONFIG_OVERHEAD_MAX 128
+/* With AH around it. */
+#define CONFIG_OVERHEAD_BUNDLE 168
+/* Of the connections that this configuration can have. */
+uint32_t config_overhead_max(const struct config *cfg);
 
 /* Of the TUN device, where packets grow by `overhead`.  With less it would have no IPv6 (RFC 8200
  * 5). */

@@ -200,6 +200,17 @@ int config_check(struct config_reading *r)
 	return check_home(r);
 }
 
+uint32_t config_overhead_max(const struct config *cfg)
+{
+	for (const struct config_terminal *t = cfg->terminals; t; t = t->next) {
+		for (const struct config_connection *c = t->connections; c; c = c->next) {
+			if (c->bundle)
+				return CONFIG_OVERHEAD_BUNDLE;
+		}
+	}
+	return CONFIG_OVERHEAD_MAX;
+}
+
 /* --- between two configurations */
 
 bool config_connection_equal(const struct config_connection *a, const struct config_connection *b)
@@ -210,9 +221,11 @@ bool config_connection_equal(const struct config_connection *a, const struct con
 	       endpoint_equal(&a->care_of, &b->care_of) && endpoint_equal(&a->server, &b->server) &&
 	       a->mode == b->mode && addr_equal(&a->fixed_local, &b->fixed_local) &&
 	       addr_equal(&a->fixed_remote, &b->fixed_remote) &&
-	       a->server_moves == b->server_moves && a->udp == b->udp && a->encr == b->encr &&
-	       a->integ == b->integ && a->spi_in == b->spi_in && a->spi_out == b->spi_out &&
-	       a->key_len == b->key_len && mem_equal(a->key_in, b->key_in, a->key_len) &&
+	       a->server_moves == b->server_moves && a->udp == b->udp && a->ah == b->ah &&
+	       a->esp_spi_in == b->esp_spi_in && a->esp_spi_out == b->esp_spi_out &&
+	       a->encr == b->encr && a->integ == b->integ && a->spi_in == b->spi_in &&
+	       a->spi_out == b->spi_out && a->key_len == b->key_len &&
+	       mem_equal(a->key_in, b->key_in, a->key_len) &&
 	       mem_equal(a->key_out, b->key_out, a->key_len) && a->esn == b->esn &&
 	       a->replay_packets == b->replay_packets && a->soft_packets == b->soft_packets &&
 	       a->hard_packets == b->hard_packets && a->soft_bytes == b->soft_bytes &&

@@ -37,11 +37,21 @@ int config_read_key(struct config_reading *r, cfg_t *sec, const char *name, size
 static int read_connection_key(struct config_reading *r, cfg_t *sec, const char *name,
 			       struct config_connection *c, uint8_t *out)
 {
-	size_t need = (size_t)c->encr->key_len + c->integ->key_len, len = 0;
+	size_t need = (c->encr ? c->encr->key_len : 0u) + (size_t)c->integ->key_len, len = 0;
+	need += c->bundle ? c->integ->key_len : 0u;
 	int line = sec->line;
 
 	if (config_read_key(r, sec, name, need, out, CONFIG_KEY_MAX, &len, &line) < 0)
 		return -1;
+	if (len != need && c->bundle)
+		return config_fail(r, line,
+				   "%s has %zu bytes; %s and %s need %zu (%u of ESP's encryption, "
+				   "then %u of its integrity, then %u of AH's): " CONFIG_KEYS_HINT,
+				   name, len, c->encr->name, c->integ->name, need, c->encr->key_len,
+				   c->integ->key_len, c->integ->key_len, need);
+	if (len != need && c->ah)
+		return config_fail(r, line, "%s has %zu bytes; %s needs %zu: " CONFIG_KEYS_HINT,
+				   name, len, c->integ->name, need, need);
 	if (len != need)
 		return config_fail(
 		    r, line,
@@ -90,6 +100,8 @@ static int read_connection_server(struct config_reading *r, cfg_t *sec, struct c
 			return -1;
 		c->server.port = (uint16_t)port;
 	}
+	if (c->ah && c->server.port)
+		return config_fail(r, p ? p->line : i->line, "AH has no ports; remove the port");
 	if (!c->udp && c->server.port)
 		return config_fail(r, p ? p->line : i->line,
 				   "ESP without UDP has no ports; remove the port, or write "
@@ -115,15 +127,37 @@ static int read_connection_server(struct config_reading *r, cfg_t *sec, struct c
 			   i->text);
 }
 
-static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct config_connection *c)
+/* AH covers the outer addresses, so that nothing may stand between them and it. */
+static int read_connection_protocol(struct config_reading *r, cfg_t *sec,
+				    struct config_connection *c)
 {
+	static const char *const protocols[] = {"esp", "ah", "ah-esp", "ah+esp", NULL};
 	static const char *const encapsulations[] = {"udp", "esp", NULL};
-	const struct config_item *i;
+	const struct config_item *i = config_field(sec, "encapsulation");
 	unsigned word = 0;
 
+	if (config_field_word(r, sec, "protocol", protocols, &word) < 0)
+		return -1;
+	c->ah = word != 0;
+	c->bundle = word >= 2; /* "ah+esp" only in quotes: + is a sign of the syntax */
+	if (c->ah && i)
+		return config_fail(r, i->line,
+				   "encapsulation: AH protects the outer addresses (RFC 4302), so "
+				   "it goes neither in UDP nor through a NAT; remove "
+				   "encapsulation, or write protocol = esp");
+	word = 0;
 	if (config_field_word(r, sec, "encapsulation", encapsulations, &word) < 0)
 		return -1;
-	c->udp = word == 0;
+	c->udp = !c->ah && word == 0;
+	return 0;
+}
+
+static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct config_connection *c)
+{
+	const struct config_item *i;
+
+	if (read_connection_protocol(r, sec, c) < 0)
+		return -1;
 	if (config_field_interface(r, sec, "interface", c->interface) < 0 ||
 	    read_connection_server(r, sec, c) < 0)
 		return -1;
@@ -141,6 +175,8 @@ static int read_connection_ends(struct config_reading *r, cfg_t *sec, struct con
 		return config_fail(r, i->line,
 				   "care-of is IPv%u and server IPv%u; write both of one family",
 				   c->care_of.addr.family, c->server.addr.family);
+	if (c->ah && c->care_of.port)
+		return config_fail(r, i->line, "care-of: AH has no ports; remove the port");
 	if (!c->udp && c->care_of.port)
 		return config_fail(r, i->line,
 				   "care-of: ESP without UDP has no ports; remove the "
@@ -166,6 +202,11 @@ static int read_connection_mode(struct config_reading *r, cfg_t *sec,
 	c->mode = (enum sa_mode)word;
 	if (c->mode == SA_TUNNEL)
 		return 0;
+	if (c->ah)
+		return config_fail(r, i->line,
+				   "mode %s is carried by ESP alone; write protocol = esp, or "
+				   "mode = tunnel",
+				   i->text);
 	if (t->home_count != 1 || t->prefix_count)
 		return config_fail(r, i->line,
 				   "mode %s carries one address of the terminal; write one "
@@ -199,11 +240,31 @@ static int read_connection_mode(struct config_reading *r, cfg_t *sec,
 	return 0;
 }
 
+/* Of ESP within AH: the same as AH's unless told, since an SPI is of one protocol. */
+static int read_inner_spi(struct config_reading *r, cfg_t *sec, const struct config_connection *c,
+			  const char *name, uint32_t of_ah, uint32_t *out)
+{
+	const struct config_item *i = config_field(sec, name);
+
+	if (i && !c->bundle)
+		return config_fail(r, i->line, "%s: only protocol = ah-esp has it; remove it",
+				   name);
+	*out = c->bundle ? of_ah : 0;
+	return i ? config_read_spi(r, sec, name, out) : 0;
+}
+
 static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct config_connection *c)
 {
-	const struct config_item *i = config_field_needed(r, sec, "cipher", "aes128-cbc");
+	const struct config_item *i = config_field(sec, "cipher");
 
-	if (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0)
+	bool esp = !c->ah || c->bundle;
+	if (!esp && i)
+		return config_fail(r, i->line,
+				   "cipher: AH encrypts nothing; remove it, or write protocol = "
+				   "esp or ah-esp");
+	if (esp)
+		i = config_field_needed(r, sec, "cipher", "aes128-cbc");
+	if (esp && (!i || config_value_alg(r, "cipher", i, false, &c->encr) < 0))
 		return -1;
 	i = config_field_needed(r, sec, "integrity",
 				"hmac-sha-256-128 (no cipher of configured keys "
@@ -212,6 +273,9 @@ static int read_connection_keys(struct config_reading *r, cfg_t *sec, struct con
 		return -1;
 	if (config_read_spi(r, sec, "spi-in", &c->spi_in) < 0 ||
 	    config_read_spi(r, sec, "spi-out", &c->spi_out) < 0)
+		return -1;
+	if (read_inner_spi(r, sec, c, "esp-spi-in", c->spi_in, &c->esp_spi_in) < 0 ||
+	    read_inner_spi(r, sec, c, "esp-spi-out", c->spi_out, &c->esp_spi_out) < 0)
 		return -1;
 	if (read_connection_key(r, sec, "key-in", c, c->key_in) < 0)
 		return -1;
@@ -329,7 +393,7 @@ static int read_place(struct config_reading *r, cfg_t *sec, struct config_termin
 	static const char *const of_ike[] = {
 	    "server",	     "port",	      "encapsulation",	  "esn",
 	    "keepalive",     "replay-window", "lifetime-packets", "lifetime-bytes",
-	    "lifetime-time", "mode",	      "server-moves"};
+	    "lifetime-time", "mode",	      "server-moves",	  "protocol"};
 	struct config_place *p = place_add(t, sec->title, sec->line);
 	const struct config_item *network = config_field(sec, "network");
 

@@ -44,7 +44,8 @@ static cfg_opt_t schema_connection[] = {
 	ONE("encapsulation"), ONE("cipher"), ONE("integrity"), ONE("spi-in"), ONE("spi-out"),
 	ONE("key-in"), ONE("key-out"), ONE("key-in-file"), ONE("key-out-file"), ONE("esn"),
 	ONE("replay-window"), ONE("lifetime-packets"), ONE("lifetime-bytes"), ONE("lifetime-time"),
-	ONE("keepalive"), ONE("mode"), ONE("server-moves"), CFG_END(),
+	ONE("keepalive"), ONE("mode"), ONE("server-moves"), ONE("protocol"), ONE("esp-spi-in"),
+	ONE("esp-spi-out"), CFG_END(),
 };
 
 /* Of one peer: in section ike, and in a terminal's for that one. */

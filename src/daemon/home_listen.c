@@ -2,7 +2,7 @@
 /*
  * The home server's sockets: for configured connections those of their server addresses; for IKEv2
  * on each address to listen on one for UDP encapsulation, one for IKE's own port, and one for
- * native ESP where terminals of other makes may come without a NAT.
+ * native ESP (or AH) where terminals of other makes may come without a NAT.
  */
 #include <errno.h>
 #include "base/mem.h"
@@ -16,6 +16,7 @@ static uint16_t port_of(const struct config *cfg, enum listen_kind kind)
 	case LISTEN_IKE:
 		return cfg->ike->port;
 	case LISTEN_ESP:
+	case LISTEN_AH:
 		break;
 	}
 	return 0;
@@ -24,15 +25,22 @@ static uint16_t port_of(const struct config *cfg, enum listen_kind kind)
 static enum listen_kind kind_of(const struct config *cfg, const struct netreq *reply)
 {
 	if (!reply->udp)
-		return LISTEN_ESP;
+		return reply->ah ? LISTEN_AH : LISTEN_ESP;
 	return reply->local.port == cfg->port ? LISTEN_UDP : LISTEN_IKE;
+}
+
+static enum listen_kind kind_for(bool udp, bool ah)
+{
+	if (udp)
+		return LISTEN_UDP;
+	return ah ? LISTEN_AH : LISTEN_ESP;
 }
 
 /* Configured care-of addresses are known from the start. */
 static void paths_set(struct node *n, const struct listener *l)
 {
 	for (struct conn *c = conn_table_first(n->table); c; c = c->next) {
-		if (!c->care_of.addr.family || c->udp != (l->kind == LISTEN_UDP) ||
+		if (!c->care_of.addr.family || kind_for(c->udp, c->out->ah) != l->kind ||
 		    !addr_equal(&c->server.addr, &l->addr) || rcu_dereference(c->out->path))
 			continue;
 		struct path path = {.local = c->server,
@@ -79,7 +87,10 @@ static void listener_ready(void *ctx, const struct netreq *reply, int fd)
 
 	if (fd < 0)
 		log_error(n->log, "home: cannot listen on %s%s: %s",
-			  endpoint_format(&reply->local, text), reply->udp ? "" : " for ESP",
+			  endpoint_format(&reply->local, text),
+			  reply->udp  ? ""
+			  : reply->ah ? " for AH"
+				      : " for ESP",
 			  reply->text);
 	else
 		listener_put(n, l, reply, fd);
@@ -97,7 +108,8 @@ static int listen_on(struct node *n, const struct config *cfg, const struct addr
 	    (struct listener){.addr = *addr, .kind = kind, .sock = -1};
 	struct netreq req = {.kind = NETREQ_SOCK,
 			     .on = true,
-			     .udp = kind != LISTEN_ESP,
+			     .udp = kind != LISTEN_ESP && kind != LISTEN_AH,
+			     .ah = kind == LISTEN_AH,
 			     .local = {.addr = *addr, .port = port_of(cfg, kind)}};
 	/* Raw sockets would all get all of it. */
 	unsigned ends = kind == LISTEN_UDP ? fwd_worker_count(n->fwd) : 1;
@@ -120,8 +132,7 @@ int home_listen(struct node *n, const struct config *cfg)
 	bool native = cfg->ike && may_be_native(cfg);
 	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
 		for (const struct config_connection *c = t->connections; c; c = c->next)
-			if (listen_on(n, cfg, &c->server.addr, c->udp ? LISTEN_UDP : LISTEN_ESP) <
-			    0)
+			if (listen_on(n, cfg, &c->server.addr, kind_for(c->udp, c->ah)) < 0)
 				return -1;
 	for (unsigned i = 0; cfg->ike && i < cfg->listen_count; i++)
 		if (listen_on(n, cfg, &cfg->listen[i], LISTEN_UDP) < 0 ||

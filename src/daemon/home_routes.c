@@ -233,7 +233,7 @@ static bool publish_prefix(struct home_routes *r, const struct prefix *prefix,
 static void tun_follow(struct home_routes *r, uint32_t inner_mtu)
 {
 	struct node *n = r->n;
-	uint32_t least = config_inner_mtu(n->cfg, CONFIG_OVERHEAD_MAX);
+	uint32_t least = config_inner_mtu(n->cfg, config_overhead_max(n->cfg));
 	uint32_t mtu = inner_mtu < least ? least : inner_mtu;
 	if (inner_mtu == 0 || mtu >= n->tun_mtu)
 		return;

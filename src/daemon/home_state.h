@@ -13,6 +13,7 @@ enum listen_kind {
 	LISTEN_UDP, /* ESP and IKE in UDP, config.port */
 	LISTEN_ESP, /* native ESP */
 	LISTEN_IKE, /* IKE alone, config.ike->port */
+	LISTEN_AH,
 };
 
 #define LISTENERS_MAX 48

@@ -98,6 +98,15 @@ static const char *net_check_port(const struct config *cfg, uint16_t port)
 	return "the port is not in the configuration";
 }
 
+static bool net_has_ah(const struct config *cfg)
+{
+	for (const struct config_terminal *t = cfg->terminals; t; t = t->next)
+		for (const struct config_connection *c = t->connections; c; c = c->next)
+			if (c->ah)
+				return true;
+	return false;
+}
+
 static const char *net_check_sock(const struct config *cfg, const struct netreq *req)
 {
 	const struct addr *local = &req->local.addr;
@@ -107,6 +116,8 @@ static const char *net_check_sock(const struct config *cfg, const struct netreq 
 		return "a packet socket on the tunnel itself would loop";
 	if (!req->udp && req->local.port != 0)
 		return "native ESP has no port";
+	if (req->ah && (req->udp || !net_has_ah(cfg)))
+		return "no connection of the configuration uses AH";
 	if (cfg->role == ROLE_TERMINAL) {
 		if (addr_is_any(local))
 			return "a terminal's socket is bound to a care-of address";

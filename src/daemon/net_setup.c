@@ -36,7 +36,7 @@
 uint32_t net_setup_first_mtu(const struct config *cfg)
 {
 	return config_inner_mtu(cfg, cfg->role == ROLE_HOME_SERVER ? NET_OVERHEAD_USUAL
-								   : CONFIG_OVERHEAD_MAX);
+								   : config_overhead_max(cfg));
 }
 
 /* A frame is cut into packets of which so many fit into one send; one more would be a send of its

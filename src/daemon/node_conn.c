@@ -104,6 +104,8 @@ static struct sa *conn_sa(const struct config_connection *c, enum crypt_directio
 	    .mode = c->mode,
 	    .fixed_local = c->fixed_local,
 	    .fixed_remote = c->fixed_remote,
+	    .ah = c->ah,
+	    .esp_spi = in ? c->esp_spi_in : c->esp_spi_out,
 	};
 	return sa_new(&cfg, direction, err);
 }

@@ -129,7 +129,9 @@ static uint16_t op_child_up(void *ctx, struct ike_child_up *up)
 {
 	struct node *n = ctx;
 	static const char *const families[] = {"IPv4", "IPv6"};
-	for (size_t i = 0; i < ARRAY_LEN(families) && up->protocol == IKE_PROTO_ESP; i++) {
+	/* Wireshark knows no AES-GMAC; its packets can be read without. */
+	bool told = up->protocol == IKE_PROTO_ESP && !up->encr->encrypts_nothing;
+	for (size_t i = 0; i < ARRAY_LEN(families) && told; i++) {
 		esp_key(n, up, up->spi_in, up->key_in, families[i]);
 		esp_key(n, up, up->spi_out, up->key_out, families[i]);
 	}

@@ -29,7 +29,7 @@ static bool outlet_is(const struct outlet *o, const struct addr *addr, const cha
 static enum outlet_kind kind_of(const struct node *n, const struct netreq *req)
 {
 	if (!req->udp)
-		return OUTLET_ESP;
+		return req->ah ? OUTLET_AH : OUTLET_ESP;
 	return n->cfg->ike && req->local.port == n->cfg->ike->port ? OUTLET_IKE : OUTLET_UDP;
 }
 
@@ -37,6 +37,7 @@ static uint16_t port_of(const struct node *n, enum outlet_kind kind)
 {
 	switch (kind) {
 	case OUTLET_ESP:
+	case OUTLET_AH:
 		return 0;
 	case OUTLET_UDP:
 		return n->cfg->port;
@@ -85,7 +86,8 @@ static void outlet_ask(struct node *n, struct outlet *o, unsigned ifindex)
 {
 	struct netreq req = {.kind = NETREQ_SOCK,
 			     .on = true,
-			     .udp = o->kind != OUTLET_ESP,
+			     .udp = o->kind != OUTLET_ESP && o->kind != OUTLET_AH,
+			     .ah = o->kind == OUTLET_AH,
 			     .ifindex = ifindex,
 			     .local = {.addr = o->addr, .port = port_of(n, o->kind)}};
 	memcpy(req.interface, o->interface, sizeof req.interface);

@@ -13,6 +13,7 @@ enum outlet_kind {
 	OUTLET_ESP, /* native ESP */
 	OUTLET_UDP, /* ESP and IKE in UDP, from config.port */
 	OUTLET_IKE, /* IKE alone, from config.ike->port */
+	OUTLET_AH,
 };
 
 struct outlet {

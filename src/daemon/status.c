@@ -73,7 +73,9 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 			    c->interface[0] ? json_string(c->interface) : json_null());
 	json_object_set_new(o, "network", network_json(&c->network));
 	json_object_set_new(o, "server", endpoint_json(&c->server));
-	json_object_set_new(o, "encapsulation", json_string(c->udp ? "udp" : "esp"));
+	json_object_set_new(o, "protocol", json_string(sa_protocol_text(c->out)));
+	json_object_set_new(o, "encapsulation",
+			    c->out->ah ? json_null() : json_string(c->udp ? "udp" : "esp"));
 	json_object_set_new(o, "mode", json_string(sa_mode_text((enum sa_mode)c->out->mode)));
 	/* Only the home server sees both addresses. */
 	json_object_set_new(o, "behind_nat",
@@ -87,7 +89,8 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 								      : json_string("not proven"));
 	json_object_set_new(o, "spi_in", spi_json(c->in));
 	json_object_set_new(o, "spi_out", spi_json(c->out));
-	json_object_set_new(o, "cipher", json_string(c->in->encr->name));
+	json_object_set_new(o, "cipher",
+			    c->in->encr ? json_string(c->in->encr->name) : json_null());
 	json_object_set_new(o, "integrity",
 			    c->in->integ ? json_string(c->in->integ->name) : json_null());
 	json_object_set_new(o, "heard_ms", heard ? json_real(ms_since(heard, now)) : json_null());

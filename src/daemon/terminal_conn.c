@@ -68,6 +68,13 @@ static struct attachment *attachment_get(struct terminal *t, struct conn *conn)
 	return a;
 }
 
+static enum outlet_kind outlet_of(const struct conn *conn)
+{
+	if (conn->udp)
+		return OUTLET_UDP;
+	return conn->out->ah ? OUTLET_AH : OUTLET_ESP;
+}
+
 void terminal_attach(void *node, struct conn *conn, const struct care_of *at)
 {
 	struct node *n = node;
@@ -88,7 +95,7 @@ void terminal_attach(void *node, struct conn *conn, const struct care_of *at)
 	conn->mtu_told_us = 0;
 	conn->link_mtu = at->mtu;
 	a->ready = false;
-	a->outlet = outlets_get(t->outlets, at, conn->udp ? OUTLET_UDP : OUTLET_ESP);
+	a->outlet = outlets_get(t->outlets, at, outlet_of(conn));
 	if (old != a->outlet)
 		node_conn_set_path(conn, NULL);
 	if (old)

@@ -139,11 +139,18 @@ static void retire_sa(void *arg)
 	sa_free_later(arg);
 }
 
-void fwd_retire(struct fwd *f, struct sa *sa)
+static void forget_key(struct fwd *f, const struct crypt *crypt)
 {
-	struct fwd_later forget = {.kind = FWD_CMD_FORGET, .key_id = crypt_id(sa->crypt)};
+	struct fwd_later forget = {.kind = FWD_CMD_FORGET, .key_id = crypt_id(crypt)};
 	for (unsigned i = 0; i < f->count; i++)
 		surely(f->workers[i], &forget);
+}
+
+void fwd_retire(struct fwd *f, struct sa *sa)
+{
+	forget_key(f, sa->crypt);
+	if (sa->inner)
+		forget_key(f, sa->inner->crypt);
 	fwd_after(f, retire_sa, sa);
 }
 

@@ -37,7 +37,11 @@
 	/* transport and BEET mode, either way */                                                  \
 	X(NOT_THE_PAIR, "not-the-pair", "its addresses are not the pair the connection carries")   \
 	X(FRAGMENT, "fragment", "a fragment, which only tunnel mode can carry")                    \
-	X(OUTSIDE, "outside", "transport mode: options or extension headers outside of ESP")
+	X(OUTSIDE, "outside", "transport mode: options or extension headers outside of ESP")       \
+	/* from the network, again */                                                              \
+	X(WRONG_PROTOCOL, "wrong-protocol", "AH where the SA is of ESP, or the reverse")           \
+	X(BAD_OUTER, "bad-outer", "headers before AH that are not sound")                          \
+	X(NOT_THE_BUNDLE, "not-the-bundle", "not the ESP that the bundle has inside AH")
 
 enum drop_reason {
 #define X(id, name, text) DROP_##id,

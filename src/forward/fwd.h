@@ -52,9 +52,13 @@ struct fwd_dgram {
 	uint8_t tos;
 	struct endpoint src;
 	struct addr dst; /* of a socket that is bound to no address; else family 0 */
+	/* AH: the packet is whole, from its outer IP header on, which begins here in data; len is
+	 * its own, and head_len that of the headers before AH.  head_len 0: ESP, or in UDP. */
+	uint16_t head_off, head_len;
 };
 
-/* One send on path->sock from path->local to path->remote. */
+/* One send on path->sock from path->local to path->remote.  AH over IPv4 has its IP header, and tos
+ * and df are in it. */
 struct fwd_send {
 	const struct path *path;
 	const uint8_t *data;

@@ -7,7 +7,7 @@
  *   -> trailer -> (transport, BEET: its IP header again) -> inner addresses against the SA's peer
  *   -> control, or merged -> TUN
  *
- * RFC 4303 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
+ * RFC 4303 3.4, RFC 4302 3.4, RFC 3948 3, RFC 4301 5.2, RFC 6040.
  *
  * Nothing is changed before a packet is authentic.  A packet that is not, or whose number came
  * before, may be a hello (sadb/sa.h): it is tried once more with the hello's number.  Opening
@@ -214,6 +214,7 @@ static void add_packet(struct fwd_worker *w, const struct fwd_dgram *d, uint8_t 
 	packet->len = len;
 	packet->spi = reader_u32(&r);
 	packet->lo = reader_u32(&r);
+	packet->ah_len = 0;
 	packet->same = in->taken > 0 && packet[-1].spi == packet->spi;
 	if (!packet->same)
 		sadb_prefetch(w->cfg->sadb, packet->spi);
@@ -261,6 +262,28 @@ static void find_sas(struct fwd_worker *w, unsigned from, unsigned end)
 	}
 }
 
+/* One whose outer headers are there.  They are of no use afterwards but for its ICV. */
+__attribute__((noinline, cold)) static void add_ah(struct fwd_worker *w, const struct fwd_dgram *d)
+{
+	struct fwd_in *in = &w->in;
+	uint8_t *ip = d->data + d->head_off;
+	struct ah_header h;
+	if (d->len < d->head_len || !ah_read(ip + d->head_len, d->len - d->head_len, &h)) {
+		fwd_drop(w, DROP_RUNT, 1);
+		return;
+	}
+	if (!(d->src.addr.family == 4 ? ah_zero_ip4(ip, d->head_len)
+				      : ah_zero_ip6(ip, d->head_len))) {
+		fwd_drop(w, DROP_BAD_OUTER, 1);
+		return;
+	}
+	in->ah = true;
+	struct in_packet *packet = &in->packets[in->taken++];
+	*packet = (struct in_packet){
+	    .dgram = d, .esp = ip, .len = d->len, .spi = h.spi, .lo = h.seq, .ah_len = h.len};
+	sadb_prefetch(w->cfg->sadb, h.spi);
+}
+
 /* Why a packet of this SA is not even opened; DROP_COUNT: it may be. */
 static enum drop_reason refusal(const struct in_packet *in, bool udp)
 {
@@ -271,6 +294,11 @@ static enum drop_reason refusal(const struct in_packet *in, bool udp)
 		return DROP_WRONG_FORM;
 	if (atomic_load_explicit(&sa->dead, memory_order_relaxed))
 		return DROP_SA_DEAD;
+	if (__builtin_expect(sa->ah != (in->ah_len != 0), 0))
+		return DROP_WRONG_PROTOCOL;
+	if (in->ah_len)
+		return ah_len_fits(in->ah_len, (size_t)sa->iv_len + sa->icv_len) ? DROP_COUNT
+										 : DROP_RUNT;
 	if (in->len < (uint32_t)ESP_MIN_LEN + sa->iv_len + sa->icv_len)
 		return DROP_RUNT;
 	return DROP_COUNT;
@@ -300,6 +328,8 @@ static void choose_packets(struct fwd_worker *w, unsigned from, unsigned end, bo
 		    .len = packet->len,
 		    .seq_hi = (uint32_t)(packet->number >> 32),
 		    .esn = sa->esn,
+		    .icv_at =
+			packet->ah_len ? (uint16_t)(packet->dgram->head_len + AH_FIXED_LEN) : 0,
 		};
 		if (in->count != i)
 			in->packets[in->count] = *packet;
@@ -340,9 +370,7 @@ static void open_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 		if (in->ops[i].ok || !in->packets[i].may_hello ||
 		    !fwd_limit_ok(&in->second_tries, now_us, SECOND_TRIES_PER_SEC))
 			continue;
-		struct reader r = reader_of(in->ops[i].esp, ESP_HEADER_LEN);
-		reader_skip(&r, 4);
-		uint32_t lo = reader_u32(&r);
+		uint32_t lo = in->packets[i].lo;
 		in->again_of[again] = (uint16_t)i;
 		in->again[again] = in->ops[i];
 		in->again[again++].seq_hi = lo;
@@ -353,6 +381,66 @@ static void open_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 		return;
 	crypt_open(w->crypt, in->again, again);
 	for (unsigned i = 0; i < again; i++)
+		in->ops[in->again_of[i]].ok = in->again[i].ok;
+}
+
+/* --- a bundle: ESP within AH that is authentic */
+
+static uint32_t ah_end(const struct in_packet *in)
+{
+	return (uint32_t)in->dgram->head_len + in->ah_len;
+}
+
+/* The number with this low half that is next to the one of the packet around. */
+static uint64_t number_beside(uint64_t around, uint32_t lo)
+{
+	uint64_t number = (around & ~(uint64_t)UINT32_MAX) | lo;
+	if (number > around && number - around > INT32_MAX && number > UINT32_MAX)
+		return number - UINT32_MAX - 1;
+	if (number < around && around - number > INT32_MAX)
+		return number + UINT32_MAX + 1;
+	return number;
+}
+
+static bool inner_of(const struct in_packet *in, uint8_t *packet, uint32_t len,
+		     struct crypt_op *out)
+{
+	const struct sa *sa = in->sa;
+	uint32_t head = ah_end(in);
+	struct reader r = reader_of(packet + head, len - head);
+	uint32_t spi = reader_u32(&r), lo = reader_u32(&r);
+	if (r.failed || packet[in->dgram->head_len] != IP_PROTO_ESP || spi != sa->inner->spi)
+		return false;
+	*out = (struct crypt_op){
+	    .crypt = sa->inner->crypt,
+	    .esp = packet + head,
+	    .len = len - head,
+	    .seq_hi = (uint32_t)(number_beside(in->number, lo) >> 32),
+	    .esn = sa->esn,
+	};
+	return true;
+}
+
+__attribute__((noinline, cold)) static void open_inner(struct fwd_worker *w)
+{
+	struct fwd_in *in = &w->in;
+	unsigned n = 0;
+	for (unsigned i = 0; i < in->count; i++) {
+		struct in_packet *packet = &in->packets[i];
+		struct crypt_op *op = &in->ops[i];
+		if (!packet->ah_len || !op->ok || !packet->sa->inner)
+			continue;
+		if (inner_of(packet, op->esp, op->len, &in->again[n])) {
+			in->again_of[n++] = (uint16_t)i;
+		} else {
+			op->ok = false;
+			packet->fallback = DROP_NOT_THE_BUNDLE;
+		}
+	}
+	if (n == 0)
+		return;
+	crypt_open(w->crypt, in->again, n);
+	for (unsigned i = 0; i < n; i++)
 		in->ops[in->again_of[i]].ok = in->again[i].ok;
 }
 
@@ -610,17 +698,55 @@ static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t
 	merge_add(&w->in.merge, packet, info);
 }
 
+/* What the opened packet protects. */
+struct in_payload {
+	uint8_t *data;
+	size_t len;
+	uint8_t next_header;
+};
+
+__attribute__((noinline, cold)) static bool
+read_ah_payload(const struct in_packet *in, const struct crypt_op *op, struct in_payload *out)
+{
+	const struct sa_inner *inner = in->sa->inner;
+	size_t head = ah_end(in);
+	if (inner) {
+		head += ESP_HEADER_LEN + (size_t)inner->iv_len;
+		out->data = op->esp + head;
+		return esp_read_trailer(out->data, op->len - head - inner->icv_len, &out->len,
+					&out->next_header);
+	}
+	out->data = op->esp + head;
+	out->len = op->len - head;
+	out->next_header = op->esp[in->dgram->head_len];
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool
+read_payload(const struct in_packet *in, const struct crypt_op *op, struct in_payload *out)
+{
+	const struct sa *sa = in->sa;
+	if (__builtin_expect(in->ah_len != 0, 0))
+		return read_ah_payload(in, op, out);
+	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
+	out->data = op->esp + head;
+	return esp_read_trailer(out->data, op->len - head - sa->icv_len, &out->len,
+				&out->next_header);
+}
+
 static void write_tun(struct fwd_worker *w);
 
 /* Transport or BEET mode: the packet is built beside, since its slot need not have room for it.
  * NULL: it was dropped. */
-__attribute__((noinline, cold)) static uint8_t *
-build_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload, size_t len,
-	   uint8_t next_header, struct ip_info *info)
+__attribute__((noinline, cold)) static uint8_t *build_bare(struct fwd_worker *w,
+							   const struct in_packet *in,
+							   const struct in_payload *payload,
+							   struct ip_info *info)
 {
 	struct bare_plan plan;
 	uint8_t *packet = NULL;
-	enum drop_reason why = bare_in(in->sa, payload, len, next_header, &plan);
+	enum drop_reason why =
+	    bare_in(in->sa, payload->data, payload->len, payload->next_header, &plan);
 	if (why == DROP_COUNT) {
 		size_t room = bare_packet_len(&plan, in->sa->pair->local.family);
 		if (w->in.built_used + room > FWD_BUILT_LEN) {
@@ -643,20 +769,20 @@ build_bare(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payl
  * received, since with n-casting a copy may yet come on one that is active.  It was heard all the
  * same; but only once, or a replay would look alive.
  */
-static bool refused(struct fwd_worker *w, const struct in_packet *in, const uint8_t *payload,
-		    size_t len, uint8_t next_header, usec_t now_us)
+static bool refused(struct fwd_worker *w, const struct in_packet *in,
+		    const struct in_payload *payload, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	struct ip_info info;
 	if (!atomic_load_explicit(&sa->peer->strict, memory_order_relaxed) ||
 	    atomic_load_explicit(&sa->active, memory_order_relaxed) || in->hello ||
-	    !shared_space(sa) || next_header == IP_PROTO_NONE || sa->mode != SA_TUNNEL)
+	    !shared_space(sa) || payload->next_header == IP_PROTO_NONE || sa->mode != SA_TUNNEL)
 		return false;
-	if (!ip_parse(payload, len, &info) || is_registration(w, sa->peer, payload, &info) ||
-	    accept_inactive(w, in, now_us))
+	if (!ip_parse(payload->data, payload->len, &info) ||
+	    is_registration(w, sa->peer, payload->data, &info) || accept_inactive(w, in, now_us))
 		return false;
 	if (is_newest(sa, in->number)) {
-		fwd_count(w, sa, false, 1, len, now_us);
+		fwd_count(w, sa, false, 1, payload->len, now_us);
 		note_newest(w, in, now_us);
 	}
 	fwd_drop(w, DROP_NOT_ACTIVE, 1);
@@ -679,36 +805,35 @@ static void accept_packet(struct fwd_worker *w, unsigned i, usec_t now_us)
 		return;
 	}
 	in->newest = is_newest_of_all(in);
-	uint8_t *payload = op->esp + ESP_HEADER_LEN + sa->iv_len;
-	size_t len = op->len - ESP_HEADER_LEN - (size_t)sa->iv_len - sa->icv_len;
-	uint8_t next_header;
-	bool sound = esp_read_trailer(payload, len, &len, &next_header);
-	if (sound && refused(w, in, payload, len, next_header, now_us))
+	struct in_payload payload;
+	bool sound = read_payload(in, op, &payload);
+	if (sound && refused(w, in, &payload, now_us))
 		return;
 	if (!in->hello && !mark_packet(w, in, now_us))
 		return;
 	if (!in->hello)
-		fwd_count(w, sa, false, 1, sound ? len : 0, now_us);
+		fwd_count(w, sa, false, 1, sound ? payload.len : 0, now_us);
 	if (!sound) {
 		fwd_drop(w, DROP_BAD_TRAILER, 1);
 		return;
 	}
+	uint8_t next_header = payload.next_header;
 	if (next_header == IP_PROTO_NONE) {
-		take_dummy(w, in, payload, len, now_us);
+		take_dummy(w, in, payload.data, payload.len, now_us);
 		return;
 	}
 	struct ip_info info;
 	uint8_t version = next_header == IP_PROTO_IPIP ? 4 : 6;
 	if (__builtin_expect(sa->mode != SA_TUNNEL, 0)) {
-		payload = build_bare(w, in, payload, len, next_header, &info);
-		if (!payload)
+		payload.data = build_bare(w, in, &payload, &info);
+		if (!payload.data)
 			return;
-	} else if ((next_header != IP_PROTO_IPIP && next_header != IP_PROTO_IPV6) ||
-		   !ip_parse(payload, len, &info) || info.version != version) {
+	} else if ((payload.next_header != IP_PROTO_IPIP && payload.next_header != IP_PROTO_IPV6) ||
+		   !ip_parse(payload.data, payload.len, &info) || info.version != version) {
 		fwd_drop(w, DROP_BAD_INNER, 1);
 		return;
 	}
-	take_inner(w, in, payload, &info, now_us);
+	take_inner(w, in, payload.data, &info, now_us);
 }
 
 static void write_tun(struct fwd_worker *w)
@@ -731,6 +856,9 @@ static void finish_packets(struct fwd_worker *w, bool udp, usec_t now_us)
 	open_packets(w, udp, now_us);
 	if (w->in.count == 0)
 		return;
+	if (__builtin_expect(w->in.ah, 0))
+		open_inner(w);
+	w->in.ah = false;
 	merge_begin(&w->in.merge, w->cfg->offload, w->cfg->offload_udp);
 	w->in.built_used = 0;
 	for (unsigned i = 0; i < w->in.count; i++)
@@ -745,6 +873,12 @@ static void take_dgram(struct fwd_worker *w, const struct fwd_dgram *d, bool udp
 	uint32_t len = d->len < FWD_BUFFER_LEN ? d->len : FWD_BUFFER_LEN;
 	uint32_t size = d->gso_size ? d->gso_size : len;
 	uint32_t off = 0;
+	if (__builtin_expect(d->head_len != 0, 0)) {
+		if (w->in.taken == FWD_OPS_MAX)
+			finish_packets(w, udp, now_us);
+		add_ah(w, d);
+		return;
+	}
 	do {
 		uint32_t part = len - off < size ? len - off : size;
 		if (w->in.taken == FWD_OPS_MAX)

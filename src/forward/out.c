@@ -6,7 +6,7 @@
  *   one number for each packet and sequence space -> a copy for each connection into the arena
  *   -> sealed together -> neighbours of one length leave as one UDP_SEGMENT send
  *
- * RFC 4301 8 (DF, path MTU), RFC 6040 (ECN), RFC 4303 3.3, RFC 3948.
+ * RFC 4301 8 (DF, path MTU), RFC 6040 (ECN), RFC 4303 3.3, RFC 4302 3.3, RFC 3948.
  *
  * Copies on several connections must be the same packet under the same number, since the
  * receiver keeps whichever comes first: so a frame is cut once, for all of them.  A frame of a
@@ -73,7 +73,8 @@ static void spend(struct fwd_worker *w)
 			header += UDP_HEADER_LEN;
 		if (trial_spend(p->path, o->ops[i].len + header))
 			continue;
-		if (trial_of(p->path)->has_fallback) {
+		/* AH covers the address it was sealed for. */
+		if (trial_of(p->path)->has_fallback && !p->sa->ah) {
 			p->path = &trial_of(p->path)->fallback;
 			continue;
 		}
@@ -82,6 +83,18 @@ static void spend(struct fwd_worker *w)
 		fwd_drop(w, DROP_UNCONFIRMED, 1);
 	}
 	o->trials = false;
+}
+
+/* Where what is sent begins: IPv4 has its header with it, IPv6's is the system's to write. */
+__attribute__((noinline, cold)) static void finish_ah(const struct out_packet *p, uint8_t *packet,
+						      struct fwd_send *send)
+{
+	if (p->head_len == IP4_HEADER_LEN) {
+		ah_finish_ip4(packet, p->tos, p->df);
+		return;
+	}
+	send->data += p->head_len;
+	send->len -= p->head_len;
 }
 
 static unsigned make_sends(struct fwd_worker *w)
@@ -113,6 +126,8 @@ static unsigned make_sends(struct fwd_worker *w)
 		    .tos = p->tos,
 		    .df = p->df,
 		};
+		if (__builtin_expect(p->head_len != 0, 0))
+			finish_ah(p, o->ops[first].esp, &o->sends[sends - 1]);
 	}
 	return sends;
 }
@@ -145,12 +160,25 @@ static void send_failed(struct fwd_worker *w, unsigned i, usec_t now_us)
 	fwd_unlock(w, &sa->space->tx_lock);
 }
 
+/* From the inside out. */
+static void seal_packets(struct fwd_worker *w)
+{
+	struct fwd_out *o = &w->out;
+	if (o->inner_count)
+		crypt_seal(w->crypt, o->inner_ops, o->inner_count);
+	crypt_seal(w->crypt, o->ops, o->count);
+	for (unsigned i = 0; i < o->inner_count; i++)
+		if (!o->inner_ops[i].ok)
+			o->ops[o->inner_of[i]].ok = false;
+	o->inner_count = 0;
+}
+
 void out_flush(struct fwd_worker *w, usec_t now_us)
 {
 	struct fwd_out *o = &w->out;
 	if (o->count == 0)
 		return;
-	crypt_seal(w->crypt, o->ops, o->count);
+	seal_packets(w);
 	if (o->trials)
 		spend(w);
 	unsigned n = make_sends(w);
@@ -164,6 +192,93 @@ void out_flush(struct fwd_worker *w, usec_t now_us)
 	o->used = 0;
 }
 
+/* Room in the arena for a packet of len bytes. */
+static inline __attribute__((always_inline)) uint8_t *arena_room(struct fwd_worker *w, size_t len,
+								 usec_t now_us)
+{
+	struct fwd_out *o = &w->out;
+	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
+		out_flush(w, now_us);
+	uint8_t *p = o->arena + o->used;
+	o->used += len;
+	return p;
+}
+
+/* ESP within AH, under the same number: the fixed part and the trailer; returns where the inner
+ * packet goes. */
+static uint8_t *put_inner(struct fwd_out *o, const struct sa *sa, uint64_t number, uint8_t *esp,
+			  size_t esp_len, uint8_t next_header, uint32_t inner_len)
+{
+	const struct sa_inner *inner = sa->inner;
+	struct writer w = writer_of(esp, ESP_HEADER_LEN);
+	uint8_t *payload = esp + ESP_HEADER_LEN + inner->iv_len;
+	writer_u32(&w, inner->spi);
+	writer_u32(&w, (uint32_t)number);
+	esp_write_trailer(payload, inner_len, inner->block_len, next_header);
+	o->inner_of[o->inner_count] = (uint16_t)o->count;
+	o->inner_ops[o->inner_count++] = (struct crypt_op){
+	    .crypt = inner->crypt,
+	    .esp = esp,
+	    .len = (uint32_t)esp_len,
+	    .seq_hi = (uint32_t)(number >> 32),
+	    .esn = sa->esn,
+	};
+	return payload;
+}
+
+/* Of what AH goes around. */
+static size_t body_len(const struct sa *sa, uint32_t inner_len)
+{
+	const struct sa_inner *inner = sa->inner;
+	if (!inner)
+		return inner_len;
+	return ESP_HEADER_LEN + (size_t)inner->iv_len + inner_len +
+	       esp_pad_len(inner_len, inner->block_len) + ESP_TRAILER_LEN + inner->icv_len;
+}
+
+/* The same as out_room for AH: its outer IP header is a part of the packet, as the ICV sees it.
+ * IPv4's Identification is covered by the ICV, so it is ours to choose: the low part of the
+ * number. */
+__attribute__((noinline, cold)) static uint8_t *out_room_ah(struct fwd_worker *w,
+							    const struct target *t, uint64_t number,
+							    const struct outer *outer,
+							    uint32_t inner_len, usec_t now_us)
+{
+	struct fwd_out *o = &w->out;
+	const struct sa *sa = t->sa;
+	const struct addr *src = &t->path->local.addr, *dst = &t->path->remote.addr;
+	struct ah_header h = {.next_header = sa->inner ? IP_PROTO_ESP : outer->next_header,
+			      .len = (uint16_t)sa_ah_len(sa, dst->family),
+			      .spi = sa->spi,
+			      .seq = (uint32_t)number};
+	size_t head = dst->family == 6 ? IP6_HEADER_LEN : IP4_HEADER_LEN;
+	size_t body = body_len(sa, inner_len), len = head + h.len + body;
+	uint8_t *p = arena_room(w, len, now_us);
+	uint16_t id = (uint16_t)number ? (uint16_t)number : UINT16_MAX;
+	ah_write_ip(p, head, src, dst, id, len - head);
+	ah_write(p + head, h.len, &h);
+	uint8_t *payload = p + head + h.len;
+	if (sa->inner)
+		payload = put_inner(o, sa, number, payload, body, outer->next_header, inner_len);
+	o->ops[o->count] = (struct crypt_op){
+	    .crypt = sa->crypt,
+	    .esp = p,
+	    .len = (uint32_t)len,
+	    .seq_hi = (uint32_t)(number >> 32),
+	    .esn = sa->esn,
+	    .icv_at = (uint16_t)(head + AH_FIXED_LEN),
+	};
+	o->packets[o->count++] = (struct out_packet){
+	    .sa = t->sa,
+	    .path = t->path,
+	    .tos = outer->tos,
+	    .df = outer->df,
+	    .alone = true,
+	    .head_len = (uint8_t)head,
+	};
+	return payload;
+}
+
 /* Room in the arena for an ESP packet with everything but the payload filled in: returns where
  * that goes. */
 static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t number,
@@ -172,14 +287,12 @@ static uint8_t *out_room(struct fwd_worker *w, const struct target *t, uint64_t 
 	struct fwd_out *o = &w->out;
 	const struct sa *sa = t->sa;
 	sa_prefetch_key(sa);
+	if (__builtin_expect(sa->ah, 0))
+		return out_room_ah(w, t, number, outer, inner_len, now_us);
 	size_t head = ESP_HEADER_LEN + (size_t)sa->iv_len;
 	size_t body = inner_len + esp_pad_len(inner_len, sa->block_len) + ESP_TRAILER_LEN;
 	size_t len = head + body + sa->icv_len;
-	if (o->count == FWD_OPS_MAX || o->used + len > FWD_ARENA_LEN)
-		out_flush(w, now_us);
-
-	uint8_t *p = o->arena + o->used;
-	o->used += len;
+	uint8_t *p = arena_room(w, len, now_us);
 	struct writer esp = writer_of(p, ESP_HEADER_LEN);
 	writer_u32(&esp, sa->spi);
 	writer_u32(&esp, (uint32_t)number);
@@ -212,6 +325,13 @@ static uint32_t path_inner_mtu(const struct sa *sa, const struct path *path)
 	return path->mtu > overhead ? sa_inner_mtu(sa, path->mtu - overhead) : 0;
 }
 
+/* AH covers the address that a packet is sent from, which must be known before. */
+static bool path_serves(const struct sa *sa, const struct path *path)
+{
+	return !sa->ah || (path->local.addr.family == path->remote.addr.family &&
+			   !addr_is_any(&path->local.addr));
+}
+
 /* False, and *why, when no copy can be sent.  active: NULL is none. */
 static bool find_targets(const struct active *active, uint8_t tos, struct targets *out,
 			 enum drop_reason *why)
@@ -227,7 +347,7 @@ static bool find_targets(const struct active *active, uint8_t tos, struct target
 			*why = DROP_SA_DEAD;
 			continue;
 		}
-		if (!path) {
+		if (!path || !path_serves(sa, path)) {
 			*why = DROP_NO_PATH;
 			continue;
 		}
@@ -652,7 +772,7 @@ void out_inject(struct fwd_worker *w, const struct fwd_command *c, usec_t now_us
 		fwd_drop(w, DROP_SA_DEAD, 1);
 		return;
 	}
-	if (!ts.list[0].path) {
+	if (!ts.list[0].path || !path_serves(sa, ts.list[0].path)) {
 		fwd_drop(w, DROP_NO_PATH, 1);
 		return;
 	}

@@ -16,8 +16,9 @@
 #include "forward/ikebox.h"
 #include "forward/merge.h"
 #include "forward/segment.h"
-#include "sadb/trial.h"
 #include "forward/whole.h"
+#include "sadb/trial.h"
+#include "wire/ah.h"
 #include "wire/esp.h"
 #include "wire/ip.h"
 
@@ -83,8 +84,9 @@ struct out_packet {
 	const struct path *path;
 	uint8_t tos;
 	bool df;
-	bool alone;   /* never in a UDP_SEGMENT send */
-	bool refused; /* counted already */
+	bool alone;	  /* never in a UDP_SEGMENT send */
+	bool refused;	  /* counted already */
+	uint8_t head_len; /* AH: of its outer IP header, which is before it; else 0 */
 };
 
 /* Where a frame goes. */
@@ -102,6 +104,9 @@ struct fwd_out {
 	bool trials; /* some of the packets go where they may not arrive (sadb/trial.h) */
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct out_packet packets[FWD_OPS_MAX];
+	unsigned inner_count; /* ESP within AH, sealed before it; which packet's */
+	struct crypt_op inner_ops[FWD_OPS_MAX];
+	uint16_t inner_of[FWD_OPS_MAX];
 	struct fwd_send sends[FWD_OPS_MAX];
 	unsigned send_first[FWD_OPS_MAX], send_count[FWD_OPS_MAX]; /* packets of a send */
 	struct fwd_limit too_big;
@@ -115,9 +120,10 @@ struct fwd_out {
 struct in_packet {
 	struct sa *sa;
 	const struct fwd_dgram *dgram;
-	uint8_t *esp;
+	uint8_t *esp;	       /* AH: from its outer IP header */
 	uint32_t len, spi, lo; /* lo: of its number */
 	bool same;	       /* SPI as the one before it */
+	uint16_t ah_len;       /* of its authentication header; 0: ESP */
 	uint64_t number;
 	enum drop_reason fallback; /* why it is dropped if it does not verify */
 	bool hello;		   /* number is the hello number */
@@ -128,11 +134,12 @@ struct in_packet {
 struct fwd_in {
 	unsigned taken;	    /* packets, before they are looked up */
 	unsigned count;	    /* of these, at the front: opened */
+	bool ah;	    /* some of them have AH */
 	uint16_t sock;	    /* the batch came from */
 	struct space *held; /* whose rx_lock we have */
 	struct crypt_op ops[FWD_OPS_MAX];
 	struct in_packet packets[FWD_OPS_MAX];
-	struct crypt_op again[FWD_OPS_MAX];
+	struct crypt_op again[FWD_OPS_MAX]; /* hello numbers; then ESP within AH */
 	uint16_t again_of[FWD_OPS_MAX];
 	struct fwd_limit second_tries, seen_tries; /* of hello numbers */
 	struct merge merge;

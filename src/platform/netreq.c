@@ -67,6 +67,7 @@ static bool netreq_sound(const uint8_t *raw)
 			return false;
 	return kind <= NETREQ_RELOAD_DONE && netreq_bool_sound(raw, offsetof(struct netreq, on)) &&
 	       netreq_bool_sound(raw, offsetof(struct netreq, udp)) &&
+	       netreq_bool_sound(raw, offsetof(struct netreq, ah)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, local.addr)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, prefix.addr)) &&
 	       netreq_addr_sound(raw, offsetof(struct netreq, addr)) &&

@@ -41,6 +41,7 @@ struct netreq {
 	uint32_t id; /* echoed in the reply */
 	bool on;
 	bool udp;	       /* SOCK; without: native ESP */
+	bool ah;	       /* SOCK, not udp: AH instead */
 	struct endpoint local; /* SOCK; the address may be :: or 0.0.0.0 only on a home server */
 	char interface[IF_NAMESIZE]; /* SOCK: bound to it, "" none; HOME_ADDR, ROUTE, ANNOUNCE */
 	unsigned ifindex;	     /* RESOLVE */

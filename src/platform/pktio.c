@@ -160,7 +160,10 @@ static void pktio_sock_event(struct pktio_worker *w, uint32_t index, uint32_t ev
 		int error;
 		socklen_t len = sizeof(error);
 		int fd = s->ends[w->index].fd;
-		(void)pktio_drain_errors(fd, NULL);
+		if (s->ah && !s->ipv6)
+			pktio_ah_errors(&s->ends[w->index]);
+		else
+			(void)pktio_drain_errors(fd, NULL);
 		(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len); /* takes it away */
 	}
 	if (events & EPOLLIN)
@@ -311,6 +314,7 @@ int pktio_sock_add(struct pktio *p, int fd, bool udp, bool ipv6)
 				 .ipv6 = ipv6,
 				 .local = pktio_bound_to(fd)};
 	s->any = addr_is_any(&s->local.addr);
+	s->ah = sock_is_ah(fd);
 	for (unsigned i = 0; i < p->count; i++) {
 		s->ends[i].fd = fd;
 		atomic_store(&s->ends[i].df, -1);

@@ -32,7 +32,7 @@
 
 /* --- errors */
 
-uint32_t pktio_drain_errors(int fd, const struct addr *to)
+static uint32_t pktio_drain(int fd, const struct addr *to, struct addr *of)
 {
 	uint32_t mtu = 0;
 	for (int i = 0; i < PKTIO_ERRORS_MAX; i++) {
@@ -48,7 +48,7 @@ uint32_t pktio_drain_errors(int fd, const struct addr *to)
 		if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
 			break;
 		struct endpoint e;
-		if (!to || !endpoint_from_sockaddr(&name, &e) || !addr_equal(&e.addr, to))
+		if (!endpoint_from_sockaddr(&name, &e) || !(of || (to && addr_equal(&e.addr, to))))
 			continue;
 		for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 			struct sock_extended_err ee;
@@ -57,11 +57,24 @@ uint32_t pktio_drain_errors(int fd, const struct addr *to)
 			    c->cmsg_len < CMSG_LEN(sizeof(ee)))
 				continue;
 			memcpy(&ee, CMSG_DATA(c), sizeof(ee));
-			if (ee.ee_errno == EMSGSIZE && ee.ee_info > 0)
-				mtu = ee.ee_info;
+			if (ee.ee_errno != EMSGSIZE || ee.ee_info == 0)
+				continue;
+			mtu = ee.ee_info;
+			if (of)
+				*of = e.addr;
 		}
 	}
 	return mtu;
+}
+
+uint32_t pktio_drain_errors(int fd, const struct addr *to)
+{
+	return pktio_drain(fd, to, NULL);
+}
+
+uint32_t pktio_drain_told(int fd, struct addr *of)
+{
+	return pktio_drain(fd, NULL, of);
 }
 
 /* An error that may have been left by an earlier packet rather than be this one's. */
@@ -80,6 +93,10 @@ static void pktio_recv_prepare(struct pktio_worker *w, const struct pktio_sock *
 	bool raw4 = !s->udp && !s->ipv6;
 	for (int i = 0; i < n; i++) {
 		struct iovec *iov = w->iovs[i];
+		if (s->ah) {
+			pktio_ah_prepare(w, s, (unsigned)i, &dgrams[i]);
+			continue;
+		}
 		iov[0] = (struct iovec){w->ip4[i], PKTIO_IP4_LEN};
 		iov[1] = (struct iovec){dgrams[i].data, FWD_BUFFER_LEN};
 		w->msgs[i].msg_hdr = (struct msghdr){.msg_name = &w->names[i],
@@ -91,7 +108,7 @@ static void pktio_recv_prepare(struct pktio_worker *w, const struct pktio_sock *
 	}
 }
 
-static void pktio_recv_controls(struct msghdr *msg, struct fwd_dgram *d)
+void pktio_recv_controls(struct msghdr *msg, struct fwd_dgram *d)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		int value = 0;
@@ -151,12 +168,15 @@ int pktio_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgrams, int n)
 		d->gso_size = 0;
 		d->tos = 0;
 		d->dst = (struct addr){0};
+		d->head_off = d->head_len = 0;
 		pktio_recv_controls(&w->msgs[i].msg_hdr, d);
 		if (!endpoint_from_sockaddr(&w->names[i], &d->src))
 			d->len = 0;
 		if (!s->udp) {
 			d->src.port = 0;
-			if (!s->ipv6)
+			if (s->ah)
+				pktio_ah_received(w, s, (unsigned)i, d);
+			else if (!s->ipv6)
 				pktio_recv_strip(w->ip4[i], d);
 		}
 	}
@@ -339,6 +359,8 @@ static unsigned pktio_send_run(struct pktio_worker *w, struct pktio_sock *s, str
 	 * the first one's peer nearly always, and a foreign one is not taken. */
 	unsigned done =
 	    pktio_send_msgs(w, end->fd, count, &sends[0].path->remote.addr, &error, &mtu);
+	if (mtu && !error && s->ah && !s->ipv6)
+		pktio_ah_told(end, &sends[0].path->remote.addr, mtu);
 	if (!error)
 		return done;
 	struct fwd_send *failed = &sends[done];
@@ -378,8 +400,15 @@ int pktio_send_batch(void *ctx, struct fwd_send *sends, int count)
 		if (!s->udp)
 			s->ends[w->index].no_gso = true;
 		pktio_set_df(s, &s->ends[w->index], sends[i].df);
-		while (i < end)
-			i += pktio_send_run(w, s, &sends[i], end - i);
+		while (i < end) {
+			unsigned plain = end - i;
+			if (s->ah && !s->ipv6)
+				plain = pktio_ah_plain(&s->ends[w->index], &sends[i], plain);
+			if (plain)
+				i += pktio_send_run(w, s, &sends[i], plain);
+			else
+				pktio_ah_send(w, &s->ends[w->index], &sends[i++]);
+		}
 	}
 	return count;
 }

@@ -56,6 +56,26 @@ static int sock_set_family_options(int fd, bool udp, bool ipv6, enum fwd_df df)
 	return sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, discover);
 }
 
+/* Its outer headers are wanted whole: IPv4's in both directions, IPv6's extension headers. */
+static int sock_set_ah_options(int fd, bool ipv6)
+{
+	int r;
+	if (!ipv6)
+		return sock_set(fd, IPPROTO_IP, IP_HDRINCL, 1);
+	if ((r = sock_set(fd, IPPROTO_IPV6, IPV6_RECVHOPOPTS, 1)) < 0 ||
+	    (r = sock_set(fd, IPPROTO_IPV6, IPV6_RECVDSTOPTS, 1)) < 0)
+		return r;
+	return sock_set(fd, IPPROTO_IPV6, IPV6_RECVRTHDR, 1);
+}
+
+bool sock_is_ah(int fd)
+{
+	int protocol = 0;
+	socklen_t len = sizeof(protocol);
+	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+	       protocol == IP_PROTO_AH;
+}
+
 static int sock_bind(int fd, const struct endpoint *local)
 {
 	struct sockaddr_storage ss;
@@ -143,7 +163,9 @@ int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, 
 	const char *step = "socket";
 	int fd = socket(ipv6 ? AF_INET6 : AF_INET,
 			(req->udp ? SOCK_DGRAM : SOCK_RAW) | SOCK_NONBLOCK | SOCK_CLOEXEC,
-			req->udp ? IPPROTO_UDP : IP_PROTO_ESP);
+			req->udp  ? IPPROTO_UDP
+			: req->ah ? IP_PROTO_AH
+				  : IP_PROTO_ESP);
 	int r = fd < 0 ? -errno : 0;
 
 	if (r == 0 && (step = "mark", r = sock_set(fd, SOL_SOCKET, SO_MARK, (int)mark)) == 0) {
@@ -165,12 +187,17 @@ int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, 
 	}
 	if (r == 0)
 		step = "options", r = sock_set_family_options(fd, req->udp, ipv6, df);
+	if (r == 0 && req->ah)
+		step = "headers", r = sock_set_ah_options(fd, ipv6);
 	if (r == 0)
 		step = "bind", r = sock_bind(fd, &req->local);
 	if (r == 0)
 		return fd;
 
-	err_set(err, "packet socket %s %s%s%s: %s: %s; %s", req->udp ? "UDP" : "ESP",
+	err_set(err, "packet socket %s %s%s%s: %s: %s; %s",
+		req->udp  ? "UDP"
+		: req->ah ? "AH"
+			  : "ESP",
 		endpoint_format(&req->local, text), name_len ? " on " : "",
 		name_len ? req->interface : "", step, strerror(-r), sock_advice(-r));
 	if (fd >= 0)

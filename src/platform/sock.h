@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Makes packet sockets: UDP-encapsulated ESP (RFC 3948) and native ESP (RFC 4303). */
+/* Makes packet sockets: UDP-encapsulated ESP (RFC 3948), native ESP (RFC 4303) and AH (RFC 4302).
+ */
 #ifndef PLATFORM_SOCK_H
 #define PLATFORM_SOCK_H
 
@@ -7,11 +8,14 @@
 #include "forward/fwd.h"
 #include "platform/netreq.h"
 
-/* A non-blocking socket as NETREQ_SOCK asks (udp, local, interface), carrying mark, or -errno
+/* A non-blocking socket as NETREQ_SOCK asks (udp, ah, local, interface), carrying mark, or -errno
  * with err.  shared: more than one may be bound to its address, and the kernel spreads flows over
  * them.  Needs CAP_NET_ADMIN and CAP_NET_RAW. */
 int packet_socket_open(const struct netreq *req, uint32_t mark, enum fwd_df df, bool shared,
 		       struct err *err) __attribute__((warn_unused_result));
+
+/* Is it one of AH? */
+bool sock_is_ah(int fd);
 
 /* Datagrams come with the address they were sent to, as a control message... */
 void sock_tell_destination(int fd, bool ipv6);

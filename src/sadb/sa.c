@@ -18,6 +18,7 @@
 
 #include "base/lines.h"
 #include "base/mem.h"
+#include "wire/ah.h"
 #include "wire/bare.h"
 #include "wire/esp.h"
 
@@ -83,23 +84,69 @@ static size_t sa_len(bool shared_space)
 	return shared_space ? offsetof(struct sa, own_space) : sizeof(struct sa);
 }
 
+static void inner_free(struct sa_inner *inner)
+{
+	if (!inner)
+		return;
+	crypt_free(inner->crypt);
+	free(inner);
+}
+
+/* NULL with err. */
+static struct sa_inner *inner_new(const struct sa_config *cfg, enum crypt_direction direction,
+				  struct err *err)
+{
+	const struct alg *icv = cfg->integ ? cfg->integ : cfg->encr;
+	struct crypt *crypt = crypt_new(cfg->encr, cfg->integ, cfg->key,
+					crypt_key_len(cfg->encr, cfg->integ), direction, err);
+	if (!crypt)
+		return NULL;
+	struct sa_inner *inner = mem_zalloc(sizeof(*inner));
+	*inner = (struct sa_inner){.spi = cfg->esp_spi,
+				   .iv_len = cfg->encr->iv_len,
+				   .block_len = cfg->encr->block_len,
+				   .icv_len = icv->icv_len,
+				   .crypt = crypt};
+	return inner;
+}
+
+static struct crypt *sa_crypt(const struct sa_config *cfg, enum crypt_direction direction,
+			      struct err *err)
+{
+	size_t before = cfg->ah && cfg->esp_spi ? crypt_key_len(cfg->encr, cfg->integ) : 0;
+	if (before > cfg->key_len) {
+		err_set(err, "SPI 0x%08x: the key is too short for AH over ESP", cfg->spi);
+		return NULL;
+	}
+	if (cfg->ah)
+		return crypt_new_ah(cfg->integ, cfg->key + before, cfg->key_len - before, direction,
+				    err);
+	return crypt_new(cfg->encr, cfg->integ, cfg->key, cfg->key_len, direction, err);
+}
+
 struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, struct err *err)
 {
 	if (sa_check(cfg, direction, err) != 0)
 		return NULL;
-	struct crypt *crypt =
-	    crypt_new(cfg->encr, cfg->integ, cfg->key, cfg->key_len, direction, err);
+	struct crypt *crypt = sa_crypt(cfg, direction, err);
 	if (!crypt)
 		return NULL;
+	struct sa_inner *inner = NULL;
+	if (cfg->ah && cfg->esp_spi && !(inner = inner_new(cfg, direction, err))) {
+		crypt_free(crypt);
+		return NULL;
+	}
 	bool shared = cfg->esn && !cfg->own_space;
 	struct sa *sa = lines_alloc(sa_len(shared));
 	sa->spi = cfg->spi;
 	sa->esn = cfg->esn;
 	sa->configured_keys = cfg->configured_keys;
 	atomic_store(&sa->udp, cfg->udp);
-	sa->iv_len = cfg->encr->iv_len;
-	sa->block_len = cfg->encr->block_len;
-	sa->icv_len = cfg->integ ? cfg->integ->icv_len : cfg->encr->icv_len;
+	const struct alg *encr = cfg->ah ? cfg->integ : cfg->encr;
+	sa->ah = cfg->ah;
+	sa->iv_len = encr->iv_len;
+	sa->block_len = encr->block_len;
+	sa->icv_len = cfg->integ ? cfg->integ->icv_len : encr->icv_len;
 	sa->crypt = crypt;
 	sa->crypt_long = crypt_is_long(crypt);
 	sa->peer = cfg->peer;
@@ -107,7 +154,8 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->hard_packets = cfg->hard_packets;
 	sa->soft_bytes = cfg->soft_bytes;
 	sa->hard_bytes = cfg->hard_bytes;
-	sa->encr = cfg->encr;
+	sa->inner = inner;
+	sa->encr = cfg->ah && !inner ? NULL : cfg->encr;
 	sa->integ = cfg->integ;
 	sa->conn = cfg->conn;
 	sa->mode = (uint8_t)cfg->mode;
@@ -124,6 +172,7 @@ void sa_free(struct sa *sa)
 	if (!sa)
 		return;
 	crypt_free(sa->crypt);
+	inner_free(sa->inner);
 	bool shared = sa->space != &sa->own_space;
 	if (!shared)
 		space_clear(&sa->own_space);
@@ -194,17 +243,43 @@ struct path *sa_path_copy(const struct sa *sa)
 	return copy;
 }
 
-uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)
+const char *sa_protocol_text(const struct sa *sa)
 {
-	uint32_t block = sa->block_len < 4 ? 4 : sa->block_len;
-	uint32_t around = ESP_HEADER_LEN + (uint32_t)sa->iv_len + sa->icv_len;
+	if (!sa->ah)
+		return "esp";
+	return sa->inner ? "ah+esp" : "ah";
+}
+
+/* Of an ESP packet for what is inside. */
+static uint32_t esp_room(uint32_t room, uint32_t block_len, uint32_t iv_len, uint32_t icv_len)
+{
+	uint32_t block = block_len < 4 ? 4 : block_len;
+	uint32_t around = ESP_HEADER_LEN + iv_len + icv_len;
 	if (room < around)
 		return 0;
 	uint32_t text_len = (room - around) / block * block;
 	if (text_len <= ESP_TRAILER_LEN)
 		return 0;
-	uint32_t left_out = 0;
-	if (sa->mode != SA_TUNNEL)
-		left_out = sa->pair->local.family == 4 ? IP4_HEADER_LEN : IP6_HEADER_LEN;
-	return text_len - ESP_TRAILER_LEN + left_out;
+	return text_len - ESP_TRAILER_LEN;
+}
+
+size_t sa_ah_len(const struct sa *sa, uint8_t family)
+{
+	return ah_len((size_t)sa->iv_len + sa->icv_len, family);
+}
+
+uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room)
+{
+	if (sa->ah) {
+		const struct path *path = rcu_dereference(sa->path);
+		uint32_t head = (uint32_t)sa_ah_len(sa, path ? path->remote.addr.family : 6);
+		room = room > head ? room - head : 0;
+		const struct sa_inner *inner = sa->inner;
+		return inner ? esp_room(room, inner->block_len, inner->iv_len, inner->icv_len)
+			     : room;
+	}
+	uint32_t inside = esp_room(room, sa->block_len, sa->iv_len, sa->icv_len);
+	if (inside == 0 || sa->mode == SA_TUNNEL)
+		return inside;
+	return inside + (sa->pair->local.family == 4 ? IP4_HEADER_LEN : IP6_HEADER_LEN);
 }

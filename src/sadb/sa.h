@@ -112,6 +112,15 @@ struct sa_pair {
 	uint16_t sum; /* bare_pair_sum of both */
 };
 
+/* ESP within AH (RFC 4301 4.4.2.1: a bundle, AH around ESP in one tunnel).  It is a part of the SA
+ * around it, of which it has number, window, lifetime and end: AH covers all of it, so that what is
+ * new there is new here.  It is found by nobody else. */
+struct sa_inner {
+	uint32_t spi;
+	uint8_t iv_len, block_len, icv_len;
+	struct crypt *crypt; /* owned */
+};
+
 struct sa {
 	/* The first line: what a packet looks at. */
 	uint32_t spi;
@@ -125,6 +134,7 @@ struct sa {
 	bool path_lent;	     /* control: path is another SA's */
 	bool crypt_long;     /* crypt_is_long */
 	uint8_t mode;	     /* enum sa_mode */
+	bool ah;	     /* AH; else ESP */
 	struct crypt *crypt; /* owned */
 	struct space *space; /* borrowed: the peer's, or own_space */
 	struct peer *peer;   /* borrowed */
@@ -151,9 +161,10 @@ struct sa {
 	_Atomic uint32_t drain;	 /* inbound, not active, peer strict: accepted until (SA_DRAIN) */
 	uint32_t claimed_ms;	 /* [packet] control was told that it is used and not active */
 	/* cold */
-	const struct alg *encr, *integ;
-	void *conn;	      /* control's connection */
-	struct sa_pair *pair; /* owned; NULL in tunnel mode */
+	const struct alg *encr, *integ; /* AH alone: encr is NULL */
+	struct sa_inner *inner;		/* owned; AH over ESP; else NULL */
+	void *conn;			/* control's connection */
+	struct sa_pair *pair;		/* owned; NULL in tunnel mode */
 	struct rcu_head rcu;
 	/* The last member: there is no memory for it where the peer's space is used. */
 	struct space own_space;
@@ -221,6 +232,9 @@ struct sa_config {
 	void *conn;
 	enum sa_mode mode;
 	struct addr fixed_local, fixed_remote; /* not in tunnel mode */
+	bool ah; /* integ alone is used: an integrity algorithm, or AES-GMAC; never udp */
+	/* With ah, not 0: over ESP with this SPI and encr, integ.  The key is ESP's, then AH's. */
+	uint32_t esp_spi;
 };
 
 /* NULL with err.  Numbers of an own space start at 1; without ESN the number 2^32 is never
@@ -237,9 +251,13 @@ void sa_set_path(struct sa *sa, struct path *path);
 void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path);
 /* A copy of its path; NULL: it has none. */
 struct path *sa_path_copy(const struct sa *sa);
-/* Bytes that ESP adds to an inner packet, without the outer IP and UDP headers: the largest
- * inner packet that fits in `room` bytes of ESP packet.  Without an inner IP header on the wire
- * that is so much more. */
+/* "esp", "ah" or "ah+esp". */
+const char *sa_protocol_text(const struct sa *sa);
+/* Of its authentication header on a packet of this family. */
+size_t sa_ah_len(const struct sa *sa, uint8_t family);
+/* Bytes that ESP or AH adds to an inner packet, without the outer IP and UDP headers: the largest
+ * inner packet that fits in `room` bytes of ESP packet.  AH depends on the path's family;
+ * without an inner IP header on the wire it is so much more. */
 uint32_t sa_inner_mtu(const struct sa *sa, uint32_t room);
 
 /* The active connections of a binding, as the packet path sees them: immutable, replaced as a

@@ -27,8 +27,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SOJOURN_BUILD", ROOT / "build"))
 HERE = Path(__file__).resolve().parent
-HOST = "sj-i-host"
-TAP = "sj-i-tap"
+TAG = os.environ.get("SOJOURN_TAG", "i")
+HOST = f"sj-{TAG}-host"
+TAP = f"sj-{TAG}-tap"
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -126,7 +127,7 @@ class Guest:
     """A Linux kernel at one end of a TAP device that exists, with guest.py in it."""
 
     def __init__(self, uml_run, where, ns=HOST, tap=TAP, addresses=("10.9.0.2/24", "fd09::2/64"),
-                 modules="esp4,esp6,xfrm_user,tunnel4,tunnel6", name="guest", more=(),
+                 modules="esp4,esp6,ah4,ah6,xfrm_user,tunnel4,tunnel6", name="guest", more=(),
                  memory="192M"):
         """more: further TAP devices, (name, addresses) each."""
         self.path = where / f"{name}.log"

@@ -53,6 +53,16 @@ def register(key, extra="", **kw):
     return rfc5944.register(key=bytes.fromhex(key), extra=bytes.fromhex(extra), **kw)
 
 
+def raw(source, address, protocol, options, data):
+    """One datagram of an IP protocol behind socket options (level, option, hex)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
+        sock.bind((source, 0))
+        for level, option, value in options:
+            sock.setsockopt(level, option, bytes.fromhex(value))
+        sock.sendto(bytes.fromhex(data), (address, 0))
+
+
 def serve(address, port, size):
     listener = transfer.listen(address, port)
     threading.Thread(target=transfer.serve, args=(listener, size), daemon=True).start()
@@ -87,7 +97,7 @@ def result(what):
 
 
 CALLS = {"sh": sh, "encap": encap, "home_agent": home_agent, "home_agent6": home_agent6,
-         "seen": seen, "register": register, "update": rfc5944.update, "serve": serve,
+         "seen": seen, "register": register, "update": rfc5944.update, "serve": serve, "raw": raw,
          "fetch": transfer.fetch, "echo": echo,
          "pour": pour, "drink": drink, "result": result}
 

@@ -13,7 +13,7 @@ from strongswan import Charon, KernelCharon
 
 BY_NAME = {c.name: c for c in AUTHENTICATION}
 ESP = ["aes256gcm16-x25519-esn", "chacha20poly1305-esn", "aes128-sha256-ecp256-esn",
-       "aes192-sha384-noesn"]
+       "aes192-sha384-noesn", "aes128gmac-esn", "aes256gmac-noesn", "null-sha256-esn"]
 SIZES = (0, 56, 1200, 1372, 1450, 3000)
 BAD = ("XfrmInError", "XfrmInHdrError", "XfrmInStateProtoError", "XfrmInStateModeError",
        "XfrmInStateSeqError", "XfrmInNoPols", "XfrmInPolBlock", "XfrmInTmplMismatch")
@@ -138,6 +138,8 @@ def test_kernel_moves_on_our_server(server, kernel, clients):
 @pytest.mark.parametrize("esp,way,encapsulation", [
     ("aes256gcm16-esn", "open", "auto"), ("aes128-sha256-esn", "six", "auto"),
     ("chacha20poly1305-esn", "nat", "auto"), ("aes128gcm16-esn", "open", "udp"),
+    ("aes192gmac-esn", "open", "auto"), ("aes256gmac-esn", "nat", "auto"),
+    ("null-sha384-esn", "six", "auto"),
 ], ids=str)
 def test_kernel_as_gateway(sojourn_ike, kernel, ground, where, pki, esp, way, encapsulation):
     case = Case("gateway", esp=esp)

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from conftest import HOST, Daemon, ping, sh
-from kernel import (REG_KEY, Case, check_pings, check_transfers, connection, kernel_tunnel, outer,
-                    stats)
+from kernel import (REG_KEY, Case, check_pings, check_transfers, connection, kernel_tunnel, needs,
+                    outer, stats)
 import rfc5944
 
 CASES = [
@@ -17,6 +17,10 @@ CASES = [
     Case(12, "aes256-cbc", "hmac-sha-384-192", 4, False),
     Case(13, "null", "hmac-sha-512-256", 6, False, window=0),
     Case(14, "aes256-cbc", "hmac-sha-1-96", 6, True),
+    Case(16, "null", "hmac-sha-512-256", 4, False, protocol="ah"),
+    Case(17, "null", "hmac-sha-256-128", 6, False, protocol="ah"),
+    Case(20, "null", "hmac-sha-256-128", 4, False, protocol="ah+esp"),
+    Case(15, "aes128-cbc", "hmac-sha-384-192", 6, False, protocol="ah+esp"),
 ]
 
 
@@ -76,6 +80,7 @@ def ask(guest, case, **kw):
 
 
 def test_server_accepts_ipv4(guest, peer, server):
+    needs(peer, AGENTS[0])
     reply = ask(guest, peer, lifetime=300)
     assert reply, "no reply\n" + server.log() + stats(guest)
     assert reply["code"] == 0, f"{reply}\n{server.log()}"
@@ -83,6 +88,7 @@ def test_server_accepts_ipv4(guest, peer, server):
 
 
 def test_server_accepts_ipv6(guest, peer, server):
+    needs(peer, AGENTS[1])
     reply = guest.call("update", home=homes_of(peer)[1], agent=AGENTS[1], sequence=7 + peer.n)
     assert reply, "no acknowledgement\n" + server.log()
     assert reply["status"] == 0 and reply["sequence"] == 7 + peer.n
@@ -94,7 +100,7 @@ def test_server_pings(guest, peer, server):
 
 
 def test_server_tcp(guest, peer, server):
-    check_transfers(guest, AGENTS, homes_of(peer))
+    check_transfers(guest, AGENTS, homes_of(peer), peer)
 
 
 def test_server_denies(guest, server):
@@ -122,7 +128,7 @@ def test_server_denies(guest, server):
 
 
 def test_server_deregisters(guest, server):
-    case = CASES[-1]
+    case = CASES[3]
     home = homes_of(case)[0]
     assert ask(guest, case, lifetime=300)["code"] == 0
     assert ping(HOST, AGENTS[0], home, count=2).returncode == 0

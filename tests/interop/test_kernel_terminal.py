@@ -7,8 +7,8 @@ import time
 import pytest
 
 from conftest import HOST, TAP, Daemon, ping, wait_for
-from kernel import (REG_KEY, Case, check_pings, check_transfers, connection, kernel_tunnel, outer,
-                    stats)
+from kernel import (REG_KEY, Case, check_pings, check_transfers, connection, kernel_tunnel, needs,
+                    outer, stats)
 import rfc5944
 
 # Every cipher, every integrity algorithm; native and in UDP,
@@ -19,6 +19,11 @@ CASES = [
     Case(3, "null", "hmac-sha-384-192", 6, True, window=0),
     Case(4, "aes128-cbc", "hmac-sha-1-96", 6, False),
     Case(5, "aes128-cbc", "hmac-sha-256-128", 4, True, skew_s=3600),
+    Case(6, "null", "hmac-sha-256-128", 4, False, protocol="ah"),
+    Case(7, "null", "hmac-sha-384-192", 6, False, protocol="ah", window=0),
+    Case(8, "null", "hmac-sha-1-96", 4, False, protocol="ah"),
+    Case(9, "aes128-cbc", "hmac-sha-256-128", 4, False, protocol="ah+esp"),
+    Case(10, "aes256-cbc", "hmac-sha-512-256", 6, False, protocol="ah+esp"),
 ]
 
 
@@ -53,6 +58,7 @@ def terminal(request, guest, where):
 
 def test_terminal_registers_ipv4(guest, terminal):
     """Our request is what RFC 5944 says, to someone who knows only the RFC."""
+    needs(terminal.case, terminal.homes[0])
     def accepted():
         seen = guest.call("seen", address=terminal.agents[0])
         return seen if any(r.get("code") == 0 for r in seen) else None
@@ -75,6 +81,7 @@ def test_terminal_registers_ipv4(guest, terminal):
 
 
 def test_terminal_registers_ipv6(guest, terminal):
+    needs(terminal.case, terminal.homes[1])
     def accepted():
         seen = guest.call("seen", address=terminal.agents[1])
         return seen if any(r.get("code") == 0 for r in seen) else None
@@ -94,7 +101,7 @@ def test_terminal_pings(guest, terminal):
 
 
 def test_terminal_tcp(guest, terminal):
-    check_transfers(guest, terminal.homes, terminal.agents)
+    check_transfers(guest, terminal.homes, terminal.agents, terminal.case)
 
 
 @pytest.mark.parametrize("terminal", CASES[:1], indirect=True, ids=str)

@@ -37,6 +37,7 @@ struct rig_packet {
 	uint8_t tos;
 	bool df;
 	struct endpoint src, dst;
+	uint16_t head_len; /* as struct fwd_dgram has it */
 };
 
 struct rig_list {
@@ -65,7 +66,9 @@ struct rig_config {
 	bool no_esn, fresh, native; /* fresh: keys are not configured ones */
 	bool no_offload, udp_offload, strict, ike, own_space;
 	enum sa_mode mode;
-	int inner; /* 4 or 6: family of the fixed pair; no tunnel */
+	int inner;   /* 4 or 6: family of the fixed pair; no tunnel */
+	bool ah;     /* integ alone; native */
+	bool bundle; /* with ah: over ESP */
 	unsigned sas;
 	uint16_t mtu; /* 0: 1500 */
 	enum fwd_df df;
@@ -159,6 +162,7 @@ static RIG_UNUSED int rig_recv(void *ctx, uint16_t sock, struct fwd_dgram *dgram
 		dgrams[i].tos = p->tos;
 		dgrams[i].src = p->src;
 		dgrams[i].dst = p->dst.addr;
+		dgrams[i].head_len = p->head_len;
 	}
 	return i;
 }
@@ -221,7 +225,7 @@ static RIG_UNUSED const char *rig_inside(int version, bool terminal);
 
 static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned i)
 {
-	uint8_t key[128];
+	uint8_t key[192];
 	struct err err = {""};
 	const struct alg *integ = r->cfg.integ ? alg_find(r->cfg.integ) : NULL;
 	const struct alg *encr = alg_find(r->cfg.encr);
@@ -232,7 +236,10 @@ static RIG_UNUSED struct sa *rig_sa(struct rig *r, int node, int from, unsigned 
 	    .encr = encr,
 	    .integ = integ,
 	    .key = key,
-	    .key_len = crypt_key_len(encr, integ),
+	    .key_len = (r->cfg.ah ? integ->key_len : 0u) +
+		       (!r->cfg.ah || r->cfg.bundle ? crypt_key_len(encr, integ) : 0),
+	    .ah = r->cfg.ah,
+	    .esp_spi = r->cfg.bundle ? 0x5000 : 0,
 	    .esn = !r->cfg.no_esn,
 	    .configured_keys = !r->cfg.fresh,
 	    .udp = !r->cfg.native,
@@ -396,6 +403,7 @@ static RIG_UNUSED void rig_put(struct rig *r, int to, const struct rig_packet *p
 	d->gso_size = p->gso_size;
 	d->tos = p->tos;
 	d->src = p->src;
+	d->head_len = p->head_len;
 }
 
 /* What `from` sent arrives at the other. */

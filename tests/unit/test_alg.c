@@ -11,20 +11,23 @@
 #include "crypto/alg.h"
 
 static const struct alg expected[] = {
-    {"aes128-cbc", "", ALG_ENCRYPTION, ALG_USABLE, "", 16, 0, 16, 16, 0, 12, 128},
-    {"aes192-cbc", "", ALG_ENCRYPTION, ALG_USABLE, "", 24, 0, 16, 16, 0, 12, 192},
-    {"aes256-cbc", "", ALG_ENCRYPTION, ALG_USABLE, "", 32, 0, 16, 16, 0, 12, 256},
-    {"null", "", ALG_ENCRYPTION, ALG_USABLE, "", 0, 0, 0, 4, 0, 11, 0},
-    {"aes128-gcm", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", 20, 4, 8, 4, 16, 20, 128},
-    {"aes192-gcm", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", 28, 4, 8, 4, 16, 20, 192},
-    {"aes256-gcm", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", 36, 4, 8, 4, 16, 20, 256},
-    {"chacha20-poly1305", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", 36, 4, 8, 4, 16, 28, 0},
-    {"hmac-sha-256-128", "", ALG_INTEGRITY, ALG_USABLE, "", 32, 0, 0, 4, 16, 12, 0},
-    {"hmac-sha-384-192", "", ALG_INTEGRITY, ALG_USABLE, "", 48, 0, 0, 4, 24, 13, 0},
-    {"hmac-sha-512-256", "", ALG_INTEGRITY, ALG_USABLE, "", 64, 0, 0, 4, 32, 14, 0},
-    {"hmac-sha-1-96", "", ALG_INTEGRITY, ALG_USABLE, "", 20, 0, 0, 4, 12, 2, 0},
-    {"des-cbc", "", ALG_ENCRYPTION, ALG_FORBIDDEN, "", 8, 0, 8, 8, 0, 2, 0},
-    {"hmac-md5-96", "", ALG_INTEGRITY, ALG_FORBIDDEN, "", 16, 0, 0, 4, 12, 1, 0},
+    {"aes128-cbc", "", ALG_ENCRYPTION, ALG_USABLE, "", false, 16, 0, 16, 16, 0, 12, 128},
+    {"aes192-cbc", "", ALG_ENCRYPTION, ALG_USABLE, "", false, 24, 0, 16, 16, 0, 12, 192},
+    {"aes256-cbc", "", ALG_ENCRYPTION, ALG_USABLE, "", false, 32, 0, 16, 16, 0, 12, 256},
+    {"null", "", ALG_ENCRYPTION, ALG_USABLE, "", false, 0, 0, 0, 4, 0, 11, 0},
+    {"aes128-gcm", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", false, 20, 4, 8, 4, 16, 20, 128},
+    {"aes192-gcm", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", false, 28, 4, 8, 4, 16, 20, 192},
+    {"aes256-gcm", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", false, 36, 4, 8, 4, 16, 20, 256},
+    {"chacha20-poly1305", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", false, 36, 4, 8, 4, 16, 28, 0},
+    {"aes128-gmac", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", true, 20, 4, 8, 4, 16, 21, 128},
+    {"aes192-gmac", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", true, 28, 4, 8, 4, 16, 21, 192},
+    {"aes256-gmac", "", ALG_AEAD, ALG_KEYS_MUST_BE_FRESH, "", true, 36, 4, 8, 4, 16, 21, 256},
+    {"hmac-sha-256-128", "", ALG_INTEGRITY, ALG_USABLE, "", false, 32, 0, 0, 4, 16, 12, 0},
+    {"hmac-sha-384-192", "", ALG_INTEGRITY, ALG_USABLE, "", false, 48, 0, 0, 4, 24, 13, 0},
+    {"hmac-sha-512-256", "", ALG_INTEGRITY, ALG_USABLE, "", false, 64, 0, 0, 4, 32, 14, 0},
+    {"hmac-sha-1-96", "", ALG_INTEGRITY, ALG_USABLE, "", false, 20, 0, 0, 4, 12, 2, 0},
+    {"des-cbc", "", ALG_ENCRYPTION, ALG_FORBIDDEN, "", false, 8, 0, 8, 8, 0, 2, 0},
+    {"hmac-md5-96", "", ALG_INTEGRITY, ALG_FORBIDDEN, "", false, 16, 0, 0, 4, 12, 1, 0},
 };
 
 static void test_registry_is_complete(void **state)
@@ -36,6 +39,7 @@ static void test_registry_is_complete(void **state)
 		assert_string_equal(a->name, e->name);
 		assert_int_equal(a->kind, e->kind);
 		assert_int_equal(a->status, e->status);
+		assert_int_equal(a->encrypts_nothing, e->encrypts_nothing);
 		assert_int_equal(a->key_len, e->key_len);
 		assert_int_equal(a->salt_len, e->salt_len);
 		assert_int_equal(a->iv_len, e->iv_len);
@@ -75,6 +79,8 @@ static void test_aliases(void **state)
 	    {"aes-256-gcm", "aes256-gcm"},
 	    {"aes128gcm16", "aes128-gcm"},
 	    {"chacha20poly1305", "chacha20-poly1305"},
+	    {"aes128gmac", "aes128-gmac"},
+	    {"aes-256-gmac", "aes256-gmac"},
 	    {"NULL", "null"},
 	    {"sha256", "hmac-sha-256-128"},
 	    {"SHA384", "hmac-sha-384-192"},

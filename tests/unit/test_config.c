@@ -31,10 +31,14 @@
 	"home-agent = \"10.1.0.1\"\n"                                                              \
 	"registration-spi = 256\n"                                                                 \
 	"registration-key = \"0x" KEY32 "\"\n"
-#define KEYS "key-out = \"0x" KEY48 "\" key-in = \"0x" KEY48 "\" "
-#define ALGS "cipher = aes128-cbc integrity = hmac-sha-256-128 "
-#define SPIS "spi-out = 0x1001 spi-in = 0x2001 "
-#define WIFI "connection wifi { interface = wlan0 server = \"203.0.113.1\" " ALGS SPIS KEYS "}\n"
+#define KEYS	   "key-out = \"0x" KEY48 "\" key-in = \"0x" KEY48 "\" "
+#define AH	   "protocol = ah integrity = sha256 "
+#define AHKEYS	   "key-out = \"" KEY32 "\" key-in = \"" KEY32 "\" "
+#define BUNDLE	   "protocol = ah-esp cipher = aes128-cbc integrity = sha256 "
+#define BUNDLEKEYS "key-out = \"" KEY32 KEY48 "\" key-in = \"" KEY32 KEY48 "\" "
+#define ALGS	   "cipher = aes128-cbc integrity = hmac-sha-256-128 "
+#define SPIS	   "spi-out = 0x1001 spi-in = 0x2001 "
+#define WIFI	   "connection wifi { interface = wlan0 server = \"203.0.113.1\" " ALGS SPIS KEYS "}\n"
 
 /* Lines 1 to 3, then a terminal from line 4. */
 #define SERVER                                                                                     \
@@ -303,6 +307,7 @@ static const struct bad bad_connections[] = {
     {CONN(AT_SERVER SPIS KEYS "integrity = sha256\ncipher = " KEY32), 8, "cipher: is unknown"},
     {CONN(AT_SERVER SPIS KEYS "integrity = sha256\ncipher = aes128-gcm"), 8, "RFC 4106"},
     {CONN(AT_SERVER SPIS KEYS "cipher = aes256-gcm"), 7, "RFC 4106"},
+    {CONN(AT_SERVER SPIS KEYS "cipher = aes128-gmac"), 7, "aes128-gmac is refused"},
     {CONN(AT_SERVER SPIS KEYS "cipher = chacha20-poly1305"), 7, "is refused"},
     {CONN(AT_SERVER SPIS KEYS "cipher = des-cbc"), 7, "RFC 8221"},
     {CONN(AT_SERVER SPIS KEYS "cipher = null\nintegrity = hmac-md5-96"), 8, "RFC 8221"},
@@ -316,8 +321,8 @@ static const struct bad bad_connections[] = {
      "an odd number of hexadecimal digits (97)"},
     {CONN(AT_SERVER ALGS SPIS "key-out = \"" KEY48 "\"\nkey-in = \"0x" KEY48 "g\""), 8,
      "character 99 is not a hexadecimal digit"},
-    {CONN(AT_SERVER ALGS SPIS "key-out = \"" KEY48 "\"\nkey-in = \"" KEY48 KEY48 KEY48 "\""), 8,
-     "too long"},
+    {CONN(AT_SERVER ALGS SPIS "key-out = \"" KEY48 "\"\nkey-in = \"" KEY48 KEY48 KEY48 KEY48 "\""),
+     8, "too long"},
     {CONN(AT_SERVER ALGS SPIS "key-out = \"" KEY48 "\"\nkey-in = \"\""), 8, "has 0 bytes"},
     {CONN(AT_SERVER ALGS SPIS KEYS "\nkey-in-file = x"), 8, "both key-in and key-in-file"},
     {CONN(AT_SERVER ALGS SPIS KEYS "\nesn = no replay-window = 10"), 8, "too small"},
@@ -325,6 +330,23 @@ static const struct bad bad_connections[] = {
     {CONN(AT_SERVER ALGS SPIS KEYS "\nlifetime-packets = 1"), 8, "out of range"},
     {CONN(AT_SERVER ALGS SPIS KEYS "\nlifetime-bytes = 99999999T"), 8, "out of range"},
     {CONN(AT_SERVER ALGS SPIS KEYS "\nkeepalive = 3601"), 8, "out of range"},
+    {CONN(AT_SERVER ALGS SPIS KEYS "protocol = udp"), 7, "write esp, ah"},
+    {CONN(AT_SERVER AH SPIS AHKEYS "\nencapsulation = udp"), 8, "protects the outer addresses"},
+    {CONN(AT_SERVER AH SPIS AHKEYS "\nencapsulation = esp"), 8, "protects the outer addresses"},
+    {CONN(AT_SERVER AH SPIS AHKEYS "\ncipher = null"), 8, "AH encrypts nothing"},
+    {CONN(AT_SERVER AH SPIS AHKEYS "\nport = 4500"), 8, "AH has no ports"},
+    {CONN(AT_SERVER "protocol = ah " SPIS AHKEYS), 6, "no integrity"},
+    {CONN(AT_SERVER SPIS AHKEYS "protocol = ah\nintegrity = aes128-gmac"), 8, "is a cipher"},
+    {CONN(AT_SERVER BUNDLE SPIS KEYS), 7,
+     "has 48 bytes; aes128-cbc and hmac-sha-256-128 need 80 (16 of ESP's encryption, then 32"},
+    {CONN(AT_SERVER BUNDLE SPIS "\nencapsulation = esp"), 8, "protects the outer addresses"},
+    {CONN(AT_SERVER BUNDLE SPIS BUNDLEKEYS "\nesp-spi-in = 255"), 8, "are reserved"},
+    {CONN(AT_SERVER ALGS SPIS KEYS "\nesp-spi-in = 256"), 8, "only protocol = ah-esp has it"},
+    {CONN(AT_SERVER AH SPIS AHKEYS "\nesp-spi-out = 256"), 8, "only protocol = ah-esp has it"},
+    {CONN(AT_SERVER AH SPIS KEYS), 7, "has 48 bytes; hmac-sha-256-128 needs 32"},
+    {SERVER ALICE_HEAD "connection wifi { " AT_SERVER AH SPIS AHKEYS
+		       "\ncare-of = \"192.0.2.1:5\" } }\n",
+     6, "AH has no ports"},
     {CONN(AT_SERVER ALGS SPIS KEYS "\nnetwork = \"wifi\""), 8, "link address of a gateway"},
     {CONN(AT_SERVER ALGS SPIS KEYS "\ninterface = an-interface-name"), 8, "at most 15"},
     {TERMINAL WIFI "connection cell { " AT_SERVER ALGS KEYS "spi-out = 0x1002\nspi-in = 0x2001 }\n",
@@ -535,8 +557,10 @@ static void test_terminal_full(void **state)
 	    " cipher = null integrity = sha256 spi-in = 300 spi-out = 301 key-in = \"" KEY32 "\"\n"
 	    " key-out = \"" KEY32 "\" esn = no replay-window = 0 lifetime-packets = 1000\n"
 	    " lifetime-bytes = 1M lifetime-time = 3600 keepalive = 0 }\n"
-	    "connection native { encapsulation = esp server = \"2001:db8::1\" " ALGS SPIS KEYS
-	    "}\n");
+	    "connection native { encapsulation = esp server = \"2001:db8::1\" " ALGS SPIS KEYS "}\n"
+	    "connection ah { server = \"2001:db8::1\" " AH AHKEYS " spi-in = 302 spi-out = 303 }\n"
+	    "connection b { server = \"2001:db8::1\" " BUNDLE BUNDLEKEYS
+	    " spi-in = 304 spi-out = 305 esp-spi-out = 306 }\n");
 	const struct config_terminal *t = c->terminals;
 	const struct config_connection *x = t->connections, *y = x->next;
 
@@ -568,7 +592,19 @@ static void test_terminal_full(void **state)
 	assert_string_equal(c->home_interface, "eth0");
 	assert_int_equal(c->home_network.gateway[5], 0x0a);
 	assert_string_equal(x->name, "v6");
-	assert_true(x->has_network && !x->esn && x->udp);
+	assert_true(x->has_network && !x->esn && x->udp && !x->ah);
+	assert_true(y->next->ah && !y->next->udp && !y->next->encr);
+	assert_int_equal(y->next->key_len, 32);
+	const struct config_connection *b = y->next->next;
+	assert_true(b->ah && b->bundle && b->encr && !y->next->bundle);
+	assert_int_equal(b->key_len, 80);
+	assert_int_equal(config_overhead_max(c), CONFIG_OVERHEAD_BUNDLE);
+	struct config *no_bundle = read_good(TERMINAL WIFI);
+	assert_int_equal(config_overhead_max(no_bundle), CONFIG_OVERHEAD_MAX);
+	config_free(no_bundle);
+	assert_int_equal(b->esp_spi_in, 304);
+	assert_int_equal(b->esp_spi_out, 306);
+	assert_int_equal(y->next->server.port, 0);
 	assert_int_equal(x->server.port, 99);
 	assert_int_equal(x->key_len, 32);
 	assert_int_equal(x->replay_packets, 0);
@@ -815,6 +851,9 @@ static void test_connection_equal(void **state)
 	check_connection(HERE ALGS SPIS KEYS "encapsulation = esp", false);
 	check_connection(HERE ALGS SPIS KEYS "mode = beet", false);
 	check_connection(HERE ALGS SPIS KEYS "mode = tunnel", true);
+	check_connection(HERE AH SPIS AHKEYS, false);
+	check_connection(HERE BUNDLE SPIS BUNDLEKEYS, false);
+	check_connection(HERE ALGS SPIS KEYS "protocol = esp", true);
 	check_connection(HERE ALGS SPIS KEYS "lifetime-packets = 100", false);
 	check_connection(HERE ALGS SPIS KEYS "lifetime-bytes = 1M", false);
 	check_connection(HERE ALGS SPIS KEYS "lifetime-time = 100", false);
