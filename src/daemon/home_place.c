@@ -28,6 +28,7 @@
 #define FIRST_US    (250 * USEC_PER_MS)
 #define LONGEST_US  (2 * USEC_PER_SEC)
 #define AGAIN_US    (5 * USEC_PER_SEC) /* where nothing was ever proven */
+#define HELLO_US    (30 * USEC_PER_MS)
 #define LOOK_US	    (50 * USEC_PER_MS) /* for an answer to IKE */
 #define PROBE_BYTES 128		       /* at most, of a probe with its outer headers */
 
@@ -181,8 +182,9 @@ void home_place_learn(struct node *n, const struct role_arrival *a, const struct
 	node_conn_try_path(c, path, (uint64_t)a->event->outer_len * TRIAL_FACTOR,
 			   t->has_fallback ? &t->fallback : NULL);
 	log_place(n, t, "on trial");
-	/* With a hello, behind its reply, with which our numbers begin. */
-	t->ask_us = now_us;
+	/* With a hello, after its reply has had the time to be understood: our numbers begin with
+	 * it. */
+	t->ask_us = now_us + (a->event->hello ? HELLO_US : 0);
 	if (a->event->kind != FWD_EV_CONTROL)
 		ask(n, t, now_us);
 	wait(p, t, now_us);

@@ -154,7 +154,7 @@ static void test_what_is_covered(void **state)
 	for (size_t f = 0; f < 2; f++) {
 		struct rig *r = rig_new(&forms[f]);
 		struct rig_packet p = *rig_seal_udp(r, 4, 40);
-		uint8_t packet[2048], copy[2048];
+		uint8_t packet[2048], copy[2048] = {0};
 		size_t len = on_wire(&p, packet);
 		const uint8_t *free_octets = f ? mutable6 : mutable4;
 		size_t free_count = f ? sizeof(mutable6) : sizeof(mutable4);
