@@ -111,6 +111,16 @@ void crypt_free(struct crypt *c)
 	lines_free(c, len);
 }
 
+const struct alg *crypt_encr(const struct crypt *c)
+{
+	return c->encr;
+}
+
+const struct alg *crypt_integ(const struct crypt *c)
+{
+	return c->integ;
+}
+
 bool crypt_is_long(const struct crypt *c)
 {
 	return sizeof(*c) + c->key_len > LINE_LEN;

@@ -39,6 +39,9 @@ struct crypt *crypt_new_ah(const struct alg *integ, const uint8_t *key, size_t k
 /* Wipes; NULL allowed.  Workers that used it forget it first (crypt_worker_forget). */
 void crypt_free(struct crypt *c);
 
+/* What it was made with; for AH integ alone counts (AES-GMAC: encr). */
+const struct alg *crypt_encr(const struct crypt *c);
+const struct alg *crypt_integ(const struct crypt *c); /* NULL: none */
 /* It lies in more than one cache line. */
 bool crypt_is_long(const struct crypt *c);
 /* Never that of another, also when this one is gone. */

@@ -89,10 +89,9 @@ static json_t *connection_json(const struct node *n, const struct conn *c, usec_
 								      : json_string("not proven"));
 	json_object_set_new(o, "spi_in", spi_json(c->in));
 	json_object_set_new(o, "spi_out", spi_json(c->out));
-	json_object_set_new(o, "cipher",
-			    c->in->encr ? json_string(c->in->encr->name) : json_null());
-	json_object_set_new(o, "integrity",
-			    c->in->integ ? json_string(c->in->integ->name) : json_null());
+	const struct alg *cipher = sa_cipher(c->in), *integrity = sa_integrity(c->in);
+	json_object_set_new(o, "cipher", cipher ? json_string(cipher->name) : json_null());
+	json_object_set_new(o, "integrity", integrity ? json_string(integrity->name) : json_null());
 	json_object_set_new(o, "heard_ms", heard ? json_real(ms_since(heard, now)) : json_null());
 	json_object_set_new(o, "rtt_ms",
 			    c->srtt_us ? json_real((double)c->srtt_us / USEC_PER_MS) : json_null());

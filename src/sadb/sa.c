@@ -22,6 +22,10 @@
 #include "wire/bare.h"
 #include "wire/esp.h"
 
+/* What a packet looks at, and what it changes, are a line each (sadb/sa.h). */
+_Static_assert(offsetof(struct sa, soft_bytes) == SA_LINE, "the first line");
+_Static_assert(offsetof(struct sa, told_mtu_us) == 2 * SA_LINE, "the second line");
+
 const char *sa_mode_text(enum sa_mode mode)
 {
 	switch (mode) {
@@ -155,10 +159,8 @@ struct sa *sa_new(const struct sa_config *cfg, enum crypt_direction direction, s
 	sa->soft_bytes = cfg->soft_bytes;
 	sa->hard_bytes = cfg->hard_bytes;
 	sa->inner = inner;
-	sa->encr = cfg->ah && !inner ? NULL : cfg->encr;
-	sa->integ = cfg->integ;
 	sa->conn = cfg->conn;
-	sa->mode = (uint8_t)cfg->mode;
+	sa->mode = (uint8_t)cfg->mode & 3u;
 	sa->pair = pair_new(cfg);
 	if (shared)
 		sa->space = &cfg->peer->space;
@@ -241,6 +243,19 @@ struct path *sa_path_copy(const struct sa *sa)
 	copy->sock = path->sock;
 	copy->mtu = path->mtu;
 	return copy;
+}
+
+const struct alg *sa_cipher(const struct sa *sa)
+{
+	if (!sa->ah)
+		return crypt_encr(sa->crypt);
+	return sa->inner ? crypt_encr(sa->inner->crypt) : NULL;
+}
+
+const struct alg *sa_integrity(const struct sa *sa)
+{
+	const struct alg *integ = crypt_integ(sa->crypt);
+	return sa->ah && !integ ? crypt_encr(sa->crypt) : integ; /* AES-GMAC */
 }
 
 const char *sa_protocol_text(const struct sa *sa)

@@ -131,10 +131,11 @@ struct sa {
 	_Atomic bool active; /* inbound: its connection is in the peer's binding */
 	_Atomic bool dead;   /* a hard lifetime ended: drop */
 	_Atomic bool soft_told;
-	bool path_lent;	     /* control: path is another SA's */
-	bool crypt_long;     /* crypt_is_long */
-	uint8_t mode;	     /* enum sa_mode */
-	bool ah;	     /* AH; else ESP */
+	bool path_lent; /* control: path is another SA's */
+	/* as it was made */
+	uint8_t mode : 2;    /* enum sa_mode */
+	bool ah : 1;	     /* AH; else ESP */
+	bool crypt_long : 1; /* crypt_is_long */
 	struct crypt *crypt; /* owned */
 	struct space *space; /* borrowed: the peer's, or own_space */
 	struct peer *peer;   /* borrowed */
@@ -161,10 +162,9 @@ struct sa {
 	_Atomic uint32_t drain;	 /* inbound, not active, peer strict: accepted until (SA_DRAIN) */
 	uint32_t claimed_ms;	 /* [packet] control was told that it is used and not active */
 	/* cold */
-	const struct alg *encr, *integ; /* AH alone: encr is NULL */
-	struct sa_inner *inner;		/* owned; AH over ESP; else NULL */
-	void *conn;			/* control's connection */
-	struct sa_pair *pair;		/* owned; NULL in tunnel mode */
+	struct sa_inner *inner; /* owned; AH over ESP; else NULL */
+	void *conn;		/* control's connection */
+	struct sa_pair *pair;	/* owned; NULL in tunnel mode */
 	struct rcu_head rcu;
 	/* The last member: there is no memory for it where the peer's space is used. */
 	struct space own_space;
@@ -251,6 +251,10 @@ void sa_set_path(struct sa *sa, struct path *path);
 void sa_set_pair_path(struct sa *out, struct sa *in, struct path *path);
 /* A copy of its path; NULL: it has none. */
 struct path *sa_path_copy(const struct sa *sa);
+/* Of ESP, be it within AH; NULL: AH alone. */
+const struct alg *sa_cipher(const struct sa *sa);
+/* NULL: an AEAD has none.  Of AH, and of ESP within it. */
+const struct alg *sa_integrity(const struct sa *sa);
 /* "esp", "ah" or "ah+esp". */
 const char *sa_protocol_text(const struct sa *sa);
 /* Of its authentication header on a packet of this family. */
