@@ -149,6 +149,12 @@ static bool follows(const struct conn *c, const struct endpoint *src)
 	return false;
 }
 
+/* AH covers the outer addresses: a new packet's source is the one that its sender wrote. */
+static bool is_covered(const struct conn *c)
+{
+	return c->in->ah;
+}
+
 /* from: family none when it had no place yet. */
 static void learned(struct node *n, struct conn *c, const struct endpoint *from, usec_t at_us)
 {
@@ -159,12 +165,12 @@ static void learned(struct node *n, struct conn *c, const struct endpoint *from,
 	log_info(n->log, "home: care-of connection=%s from=%s to=%s", c->name, was, is);
 	if (c->state == CONN_FORMING || c->state == CONN_STALE)
 		conn_set_state(n->table, c, CONN_READY, at_us);
-	if (!steward_made(c))
-		return;
-	if (from->addr.family)
-		registrar_note_place(h->registrar, c, was, is, "its packets come from there", at_us,
-				     clock_wall_us());
-	steward_placed(h->steward, c, clock_now_us());
+	bool by_data = is_covered(c) && atomic_load(&c->peer->implied);
+	if (from->addr.family && (steward_made(c) || by_data))
+		registrar_note_place(h->registrar, c, was, is, "its packets come from there",
+				     by_data, at_us, clock_wall_us());
+	if (steward_made(c))
+		steward_placed(h->steward, c, clock_now_us());
 }
 
 static void learn(struct node *n, const struct role_arrival *a)
@@ -185,7 +191,9 @@ static void learn(struct node *n, const struct role_arrival *a)
 		was = old->remote;
 	struct path path = a->back;
 	path.mtu = (uint16_t)n->cfg->mtu;
-	if (is_fixed(a->conn))
+	if (is_covered(a->conn))
+		home_place_known(a->conn, &path);
+	else if (is_fixed(a->conn))
 		node_conn_set_path(a->conn, &path);
 	else
 		home_place_learn(n, a, &path);

@@ -14,6 +14,9 @@
  *                     `-----------> not answered: back to where it was proven; where there is no
  *                                   such place the bound stays, and it is asked now and then
  *
+ * AH covers the outer addresses, so nobody but the terminal itself can name a place in its packets:
+ * it is taken as it is.
+ *
  * An accepted request (RFC 5944, RFC 6275) lifts the bound from a place where none was proven
  * before: a move must not wait for a round trip more.  Who was proven elsewhere by then waits.
  */
@@ -188,6 +191,13 @@ void home_place_learn(struct node *n, const struct role_arrival *a, const struct
 	if (a->event->kind != FWD_EV_CONTROL)
 		ask(n, t, now_us);
 	wait(p, t, now_us);
+}
+
+/* A connection with AH never has a trial. */
+void home_place_known(struct conn *c, const struct path *path)
+{
+	node_conn_set_path(c, path);
+	c->place_proven = true;
 }
 
 static void confirmed(struct node *n, struct home_trial *t)

@@ -60,6 +60,8 @@ void home_place_start(struct home *h);
 void home_place_stop(struct home *h);
 /* The newest packet of a->conn came from a->back. */
 void home_place_learn(struct node *n, const struct role_arrival *a, const struct path *path);
+/* Authentic by itself (AH): followed without a question and without a bound. */
+void home_place_known(struct conn *c, const struct path *path);
 void home_place_answered(struct node *n, const struct role_arrival *a, uint64_t id);
 /* A request of the terminal was accepted on c. */
 void home_place_asked(struct node *n, struct conn *c);

@@ -418,7 +418,7 @@ void steward_sa_moved(struct steward *s, struct ike_sa *sa, const struct ike_pat
 		log_info(s->log, "steward: moved terminal=%s connection=%s from=%s to=%s by=\"%s\"",
 			 l->instance->name, h->conn->name, from, to, why);
 		if (strcmp(from, to) != 0)
-			registrar_note_place(s->registrar, h->conn, from, to, why, now_us,
+			registrar_note_place(s->registrar, h->conn, from, to, why, false, now_us,
 					     s->ops.wall_us(s->ops.ctx));
 	}
 }

@@ -234,7 +234,8 @@ uint8_t registrar_set_up(struct registrar *r, const struct registrar_setup *s, u
 }
 
 void registrar_note_place(struct registrar *r, const struct conn *c, const char *from,
-			  const char *to, const char *why, usec_t now_us, uint64_t wall_us)
+			  const char *to, const char *why, bool by_data, usec_t now_us,
+			  uint64_t wall_us)
 {
 	const struct registrar_terminal *t = binding_terminal(c);
 	if (!t || c->state != CONN_ACTIVE)
@@ -242,6 +243,7 @@ void registrar_note_place(struct registrar *r, const struct conn *c, const char 
 	struct move *mv = moves_begin(r->moves, MOVE_BREAK_BEFORE_MAKE, t->name, c->name, c->name,
 				      now_us, wall_us);
 	(void)snprintf(mv->why, sizeof(mv->why), "%s", why);
+	mv->by = by_data ? binding_why_text(BINDING_BY_DATA) : NULL;
 	move_note(mv, now_us, MOVE_SWITCH, "%s: from %s to %s", c->name, from, to);
 	move_note(mv, now_us, MOVE_DONE, "%s", why);
 	mv->done = true;

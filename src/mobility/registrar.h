@@ -196,10 +196,11 @@ bool registrar_is_by_data(const struct conn *c);
 /* Other rules from now (a reload). */
 void registrar_set_policy(struct registrar_terminal *t, uint8_t may, uint16_t drain_s);
 
-/* An active connection goes to another place without another connection (MOBIKE, or its NAT):
- * on the timeline of each terminal's moves. */
+/* An active connection goes to another place without another connection (MOBIKE, its NAT, or by
+ * data with AH): on the timeline of each terminal's moves. */
 void registrar_note_place(struct registrar *r, const struct conn *c, const char *from,
-			  const char *to, const char *why, usec_t now_us, uint64_t wall_us);
+			  const char *to, const char *why, bool by_data, usec_t now_us,
+			  uint64_t wall_us);
 
 /* The connection cannot be used any more (expired, removed): leaves every binding. */
 void registrar_conn_gone(struct registrar *r, struct conn *c, usec_t now_us);

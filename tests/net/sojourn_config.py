@@ -13,6 +13,8 @@ import world as w
 
 CIPHER, INTEGRITY = "aes128-cbc", "hmac-sha-256-128"
 ENCRYPTION_KEY_LEN, INTEGRITY_KEY_LEN = 16, 32
+KEY_LEN = {"esp": ENCRYPTION_KEY_LEN + INTEGRITY_KEY_LEN, "ah": INTEGRITY_KEY_LEN,
+           "ah-esp": ENCRYPTION_KEY_LEN + 2 * INTEGRITY_KEY_LEN}
 NETWORKS = ["wifi", "cell", "v6"]  # the order of preference
 
 
@@ -37,6 +39,7 @@ class Options:
     server_lines: tuple[str, ...] = ()
     entry_lines: tuple[str, ...] = ()  # of each terminal's section on the home server
     mode: str = ""                     # of connections with configured keys
+    protocol: str = "esp"              # of connections with configured keys
     inside: int = 0                    # 4 or 6: the family of the only home address
 
 
@@ -65,6 +68,13 @@ class Pair:
     key_down: bytes
     encapsulation: str
     mode: str = ""
+    protocol: str = "esp"
+
+    def form(self) -> str:
+        """AH is in no UDP, and alone has no cipher."""
+        if self.protocol == "esp":
+            return f'encapsulation = {self.encapsulation}\n    cipher = "{CIPHER}"'
+        return f"protocol = {self.protocol}" + ("" if self.protocol == "ah" else f'\n    cipher = "{CIPHER}"')
 
     def block(self, terminal_side: bool) -> str:
         out_spi, out_key = (self.spi_up, self.key_up) if terminal_side else (self.spi_down, self.key_down)
@@ -73,9 +83,8 @@ class Pair:
         return f"""connection {self.name} {{
     {where}
     server = "{self.server}"
-    encapsulation = {self.encapsulation}
     mode = {self.mode or "tunnel"}
-    cipher = "{CIPHER}"
+    {self.form()}
     integrity = "{INTEGRITY}"
     spi-out = {out_spi:#x}
     key-out = {hex_key(out_key)}
@@ -90,11 +99,11 @@ def pairs(terminal: w.Terminal, options: Options) -> list[Pair]:
     for name in names:
         place = NETWORKS.index(name)
         label = f"{terminal.name} {name} {options.generation.get(name, 0)}"
-        length = ENCRYPTION_KEY_LEN + INTEGRITY_KEY_LEN
+        length = KEY_LEN[options.protocol]
         spi = 16 * terminal.index + place + 1
         found.append(Pair(name, w.INTERFACES[name], w.HOME_SERVER6 if name == "v6" else w.HOME_SERVER4,
                           0x1000 + spi, 0x2000 + spi, key(label + " up", length), key(label + " down", length),
-                          options.encapsulation, options.mode))
+                          options.encapsulation, options.mode, options.protocol))
     return found
 
 

@@ -268,13 +268,14 @@ class Download:
 
 class World:
     def __init__(self, tag: str = "net", second_terminal: bool = False, same_address: bool = False,
-                 build: str | os.PathLike | None = None):
+                 nat: bool = True, build: str | os.PathLike | None = None):
         self.tag = tag
         self.prefix = f"sj-{tag}-"
         self.build = pathlib.Path(build or os.environ.get("SOJOURN_BUILD", ROOT / "build")).resolve()
         self.dir = pathlib.Path(f"/run/sj-{tag}")
         self.second_terminal = second_terminal
         self.same_address = same_address  # wifi and cell both give 192.168.1.7
+        self.nat = nat                    # or wifi and cell are networks of the internet: 192.0.2.0/28, .16/28
         self.terminals = [ALICE, BOB] if second_terminal else [ALICE]
         self.processes: list[subprocess.Popen] = []
         self.relays: dict[str, Relay] = {}
@@ -495,33 +496,41 @@ class World:
 
     def make_visited4(self, name: str, subnet: int) -> None:
         self.make_router(name)
+        prefix, lan = ("192.168.1.0/24", "192.168.1.") if self.nat else (f"192.0.2.{4 * subnet}/28", "192.0.2.")
+        first, pool = (1, (100, 200)) if self.nat else (4 * subnet + 1, (4 * subnet + 4, 4 * subnet + 12))
+        router = f"{lan}{first}"
         self.sh("core", f"""
             ip addr add 198.51.100.{subnet + 1}/30 dev {name}
             ip link set {name} up
             ip neigh add 198.51.100.{subnet + 2} dev {name} lladdr {FAR_HARDWARE[0]} nud permanent
             """)
+        if not self.nat:
+            self.sh("core", f"ip route add {prefix} via 198.51.100.{subnet + 2}")
         self.sh(name, f"""
             ip addr add 198.51.100.{subnet + 2}/30 dev wan
             ip neigh add 198.51.100.{subnet + 1} dev wan lladdr {FAR_HARDWARE[1]} nud permanent
-            ip addr add 192.168.1.1/24 dev lan
+            ip addr add {router}/{prefix.split("/")[1]} dev lan
             ip route add default via 198.51.100.{subnet + 1}
-            nft '
-                table ip nat {{
-                    chain post {{
-                        type nat hook postrouting priority srcnat;
-                        oifname "wan" masquerade random
-                    }}
-                }}
-                table ip filter {{
-                    chain forward {{
-                        type filter hook forward priority filter; policy drop;
-                        ct state established,related accept
-                        iifname "lan" accept
-                    }}
-                }}'
             """)
+        if self.nat:
+            self.sh(name, """
+                nft '
+                    table ip nat {
+                        chain post {
+                            type nat hook postrouting priority srcnat;
+                            oifname "wan" masquerade random
+                        }
+                    }
+                    table ip filter {
+                        chain forward {
+                            type filter hook forward priority filter; policy drop;
+                            ct state established,related accept
+                            iifname "lan" accept
+                        }
+                    }'
+                """)
         fixed = [f"--dhcp-host={hardware_address(ALICE, name)},192.168.1.7"] if self.same_address else []
-        self.dnsmasq(name, "lan", "--dhcp-range=192.168.1.100,192.168.1.200,1h", "--dhcp-option=3,192.168.1.1", *fixed)
+        self.dnsmasq(name, "lan", f"--dhcp-range={lan}{pool[0]},{lan}{pool[1]},1h", f"--dhcp-option=3,{router}", *fixed)
 
     def make_visited6(self) -> None:
         self.make_router("v6")

@@ -817,6 +817,8 @@ static void test_examples(void **state)
 	check_example("end-to-end-b.conf", ROLE_HOME_SERVER);
 	check_example("l2tp-terminal.conf", ROLE_TERMINAL);
 	check_example("l2tp-home-server.conf", ROLE_HOME_SERVER);
+	check_example("ah-terminal.conf", ROLE_TERMINAL);
+	check_example("ah-home-server.conf", ROLE_HOME_SERVER);
 }
 
 /* --- reload */

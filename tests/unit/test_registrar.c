@@ -723,11 +723,15 @@ static void earlier_connections_stay_the_terminals(void **state)
 	assert_string_equal(rig_bound(g, "10.0.0.9"), "a0");
 	registrar_conn_gone(g->r, g->a[0], g->now_us);
 	assert_string_equal(rig_bound(g, "10.0.0.9"), "");
-	registrar_note_place(g->r, c, "192.0.2.1:4500", "192.0.2.2:4500", "mobike", g->now_us, 0);
+	registrar_note_place(g->r, c, "192.0.2.1:4500", "192.0.2.2:4500", "mobike", false,
+			     g->now_us, 0);
 	size_t last = 0;
 	while (moves_at(g->moves, last + 1))
 		last++;
 	assert_string_equal(moves_at(g->moves, last)->why, "mobike");
+	assert_null(moves_at(g->moves, last)->by);
+	registrar_note_place(g->r, c, "192.0.2.2:0", "192.0.2.3:0", "ah", true, g->now_us, 0);
+	assert_string_equal(moves_at(g->moves, last + 1)->by, "data");
 	assert_true(moves_at(g->moves, last)->done);
 	rig_free(g);
 }
