@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from conftest import inside, wait_for
@@ -288,8 +289,7 @@ class KernelCharon(Charon):
     def __init__(self, guest, name, where, settings="", ike_level=1):
         self.guest = guest
         self.ns, self.name = ground.ROUTER, name
-        self.dir = Path(where) / f"charon-{name}"
-        self.dir.mkdir()
+        self.dir = Path(tempfile.mkdtemp(prefix=f"charon-{name}-", dir=where))
         self.port = 4502
         self.configure(f"tcp://{ground.UML4}:{self.port}", "/run/charon.log", settings, ike_level)
         guest.sh(f"STRONGSWAN_CONF={self.dir}/strongswan.conf {CHARON} >/run/charon.out 2>&1 &\n"

@@ -191,7 +191,8 @@ def test_tshark_reads_modes(pair, where, mode, inside, outer, encapsulation):
     total = fields(pcap, outer, "esp", "esp.spi")
     assert len(total) > 8 and {spi for spi, in total} == {UP, DOWN}
     assert len(fields(pcap, outer, "esp.icv_good == 1", "frame.number")) == len(total)
-    next_headers = {p for p, in fields(pcap, outer, "esp", "esp.protocol")}
+    # Of a dummy it shows none.
+    next_headers = {p for p, in fields(pcap, outer, "esp", "esp.protocol") if p}
     registration, ping_header = ("17", "1") if inside == 4 else ("135", "58")
     assert {int(p, 0) for p in next_headers} >= {int(registration), int(ping_header)}, next_headers
     assert not {int(p, 0) for p in next_headers} & {4, 41}, next_headers

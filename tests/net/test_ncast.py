@@ -44,7 +44,9 @@ def delays_ms(streams: s.Streams, way: s.Way) -> list[float]:
 
 def test_two_lossy_paths(world: w.World) -> None:
     """5 % are lost on each of two paths, independently: 0.25 % on both.  Of 240,000 packets that is 600,
-    and more than 720 (0.3 %) by chance once in a million times."""
+    and more than 720 (0.3 %) by chance once in a million times; of the 60,000 of a short run 150,
+    and more than 240 (0.4 %) as seldom."""
+    packets, most = (120_000, 0.003) if w.ALL else (30_000, 0.004)
     start(world)
     wait_bound(world, BOTH)
     for network, one_way_ms in (("wifi", 10), ("cell", 100)):
@@ -53,14 +55,14 @@ def test_two_lossy_paths(world: w.World) -> None:
     streams = s.Streams(world, rate=2000, size=100)
     streams.wait_flow(500)
     start_us = w.monotonic_us()
-    streams.wait_flow(120_000, timeout=120)
+    streams.wait_flow(packets, timeout=120)
     end_us = w.monotonic_us()
     streams.wait_flow(1000)
     streams.stop()
     measures = [streams.measure(way, start_us, end_us) for way in s.WAYS]
     sent, lost = sum(m.sent for m in measures), sum(m.lost for m in measures)
-    assert sent >= 200_000
-    assert lost / sent <= 0.003, measures
+    assert sent >= packets * 1.8
+    assert lost / sent <= most, measures
     assert lost, "no loss at all: the relays lose nothing"
     assert all(m.duplicated == 0 for m in measures), measures
     for way in s.WAYS:
@@ -68,7 +70,7 @@ def test_two_lossy_paths(world: w.World) -> None:
         assert 10 <= median_ms <= 20, f"{way}: {median_ms} ms"
     for node in ("mt", "hs"):
         assert set(bound(world, node)[0]) == BOTH, "a path that loses packets is not one that is gone"
-        assert world.daemon(node).ask("counters")["packets"]["duplicates"] > 100_000
+        assert world.daemon(node).ask("counters")["packets"]["duplicates"] > packets * 0.8
 
 
 # -- a cut -------------------------------------------------------------------------------------------

@@ -69,6 +69,10 @@ def monotonic_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
+# `./run check --all`: also what a short run leaves out.
+ALL = os.environ.get("SOJOURN_ALL") == "1"
+
+
 def wait_for(predicate: Callable[[], Any], timeout: float, what: str) -> Any:
     """Asks every 10 ms until predicate gives something true; returns that."""
     end = time.monotonic() + timeout
