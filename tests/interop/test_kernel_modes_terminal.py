@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from conftest import HOST, Daemon, inside, ping, wait_for
+from conftest import TAP, HOST, Daemon, inside, ping, wait_for
 from kernel import REG_KEY, connection, outer
 from test_kernel_modes import ALGS, SIZES, TRANSFER, ModeCase, kernel_half
 import transfer
@@ -40,7 +40,7 @@ def test_terminal(guest, where, case):
         guest.call("home_agent", address=me, homes=[other], spi=300, key=REG_KEY)
     else:
         guest.call("home_agent6", address=me, homes=[other])
-    lead = f"""interface = "sj-i-tap"
+    lead = f"""interface = "{TAP}"
         mode = {case.mode}
         server = "{theirs}" """
     daemon = Daemon(HOST, f"mode-terminal-{case.n}", f"""

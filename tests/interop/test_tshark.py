@@ -18,10 +18,10 @@ import subprocess
 
 import pytest
 
-from conftest import Daemon, ns_exec, ping, sh, wait_for
+from conftest import TAG, Daemon, ns_exec, ping, sh, wait_for
 from dissect import Capture
 
-TERM, SERV = "sj-i-term", "sj-i-serv"
+TERM, SERV = f"sj-{TAG}-term", f"sj-{TAG}-serv"
 OUTER = {4: ("10.8.0.2", "10.8.0.1"), 6: ("fd08::2", "fd08::1")}
 HOMES = ["10.62.0.2", "fd62::2"]
 AGENTS = ["10.62.0.1", "fd62::1"]
