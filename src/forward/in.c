@@ -658,17 +658,24 @@ static void take_dummy(struct fwd_worker *w, const struct in_packet *in, const u
 	}
 }
 
+/* The inside is not the peer's to send, or not for us; DROP_COUNT: it is. */
+static enum drop_reason foreign(const struct peer *peer, const struct ip_info *info)
+{
+	if (!peer->is_home_server && !in_prefixes(peer, &info->src))
+		return DROP_INNER_SOURCE;
+	if (peer->is_home_server && !in_prefixes(peer, &info->dst))
+		return DROP_INNER_DESTINATION;
+	return DROP_COUNT;
+}
+
 static void take_inner(struct fwd_worker *w, const struct in_packet *in, uint8_t *packet,
 		       const struct ip_info *info, usec_t now_us)
 {
 	struct sa *sa = in->sa;
 	const struct peer *peer = sa->peer;
-	if (!peer->is_home_server && !in_prefixes(peer, &info->src)) {
-		fwd_drop(w, DROP_INNER_SOURCE, 1);
-		return;
-	}
-	if (peer->is_home_server && !in_prefixes(peer, &info->dst)) {
-		fwd_drop(w, DROP_INNER_DESTINATION, 1);
+	enum drop_reason why = foreign(peer, info);
+	if (why != DROP_COUNT) {
+		fwd_drop(w, why, 1);
 		return;
 	}
 	if (is_registration(w, in->sa->peer, packet, info)) {
@@ -778,7 +785,9 @@ static bool refused(struct fwd_worker *w, const struct in_packet *in,
 	    atomic_load_explicit(&sa->active, memory_order_relaxed) || in->hello ||
 	    !shared_space(sa) || payload->next_header == IP_PROTO_NONE || sa->mode != SA_TUNNEL)
 		return false;
+	/* What is not sound, not the terminal's or for control is not decided here. */
 	if (!ip_parse(payload->data, payload->len, &info) ||
+	    foreign(sa->peer, &info) != DROP_COUNT ||
 	    is_registration(w, sa->peer, payload->data, &info) || accept_inactive(w, in, now_us))
 		return false;
 	if (is_newest(sa, in->number)) {

@@ -59,7 +59,8 @@ static bool joins(const struct fwd_out *o, unsigned first, unsigned last, unsign
 	       o->ops[last].esp + o->ops[last].len == o->ops[i].esp;
 }
 
-/* What may not go to a path on trial goes where the terminal was proven to be, or nowhere. */
+/* What may not go to a path on trial goes where the terminal was proven to be, or nowhere.  With
+ * AH, which covers the address it is sealed for, there are no trials. */
 static void spend(struct fwd_worker *w)
 {
 	struct fwd_out *o = &w->out;
@@ -73,8 +74,7 @@ static void spend(struct fwd_worker *w)
 			header += UDP_HEADER_LEN;
 		if (trial_spend(p->path, o->ops[i].len + header))
 			continue;
-		/* AH covers the address it was sealed for. */
-		if (trial_of(p->path)->has_fallback && !p->sa->ah) {
+		if (trial_of(p->path)->has_fallback) {
 			p->path = &trial_of(p->path)->fallback;
 			continue;
 		}

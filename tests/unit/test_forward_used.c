@@ -196,9 +196,29 @@ static void what_was_left_drains(void **state)
 	rig_free(r);
 }
 
+/* An inside that is not the terminal's to send says nothing, whatever the policy. */
+static void test_foreign_source(void **state)
+{
+	(void)state;
+	for (unsigned bits = 0; bits < 4; bits++) {
+		struct rig *r = two(bits & 1, bits & 2);
+		struct rig_packet raw;
+		size_t len = rig_make_udp(p, "10.9.1.5", 1, "10.1.0.1", 2);
+		rig_seal_raw(r, 0, 1, IP_PROTO_IPIP, p, len, 7, false, &raw);
+		rig_put(r, 1, &raw);
+		rig_receive(r, 1);
+		assert_int_equal(used(r), 0);
+		assert_int_equal(rig_drops(r, 1, DROP_INNER_SOURCE), 1);
+		give(r, 1, DATA, 8);
+		assert_int_equal(used(r), 8);
+		rig_free(r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_foreign_source),
 	    cmocka_unit_test(only_use_says_used),
 	    cmocka_unit_test(a_probe_tells_whether_it_is_the_newest),
 	    cmocka_unit_test(an_older_packet_says_nothing),
